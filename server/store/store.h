@@ -1,0 +1,178 @@
+/* store.h: records in memory, truth in LMDB (DESIGN section 4). The only code that knows LMDB.
+ *
+ * One thread owns a store. All changes happen between store_begin and store_commit or store_undo: one batch, one LMDB
+ * write transaction. Records are copied in and out; a borrowed pointer (store_see_...) is good until the next put or
+ * remove in its table.
+ *
+ * Trouble with disk, map or memory is a fault: the store keeps the first one, reads find nothing from then on, and
+ * store_commit undoes the batch. So the core's handlers carry no error codes. */
+#ifndef STORE_H
+#define STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/store/records.h"
+
+struct store;
+
+/* --- opening ------------------------------------------------------------------------------------------- */
+struct store_options {
+    const char *directory;   /* holds store.mdb and store.mdb-lock; made (0700) when absent */
+    uint64_t map_bytes;      /* address space for LMDB; 0 for the default (256 GiB) */
+    uint32_t slice_records;  /* records written back with a commit at most; 0 for the default */
+};
+
+enum store_status {
+    STORE_OK,
+    STORE_NOT_ONE,       /* the directory holds something else, or the store's file is not one of ours */
+    STORE_NEWER,         /* written by a newer schema */
+    STORE_NO_ACCESS,     /* permissions, read-only, or not a directory */
+    STORE_NO_ROOM,       /* the disk or the map is full */
+    STORE_NETWORK,       /* a network file system, where LMDB's locks and map do not hold */
+    STORE_DAMAGED,       /* a value's check does not fit: says table and key */
+    STORE_FAULT          /* anything else that the system reports */
+};
+
+/* Open or make a store. On STORE_OK *store is set; else it is NULL and why gets one line that says what was wrong,
+ * where, and what to do. A fresh store has a house record with the default policies and queue 0, "default". */
+enum store_status store_open(const struct store_options *options, struct store **store, char *why, size_t why_size);
+/* The same records and history in memory alone, for scenes and simulation. NULL without memory. */
+struct store *store_open_memory(void);
+void store_close(struct store *store); /* NULL is welcome */
+
+/* --- a batch ------------------------------------------------------------------------------------------- */
+/* Begin a batch: takes LMDB's write lock. Returns false on a fault (store_fault tells). */
+bool store_begin(struct store *store);
+
+enum store_outcome {
+    STORE_DONE,   /* on the disk */
+    STORE_UNDONE, /* nothing of it happened, in memory or on the disk; store_fault tells why; the store goes on */
+    STORE_LOST    /* the outcome could not be found out or memory can't be trusted: the process must stop */
+};
+/* Make the batch durable: the journal gets {position, stamp, commands, after-images}, the history its rows, the tables
+ * a slice of older changes. commands are kept as they are. The position is the last one + 1. */
+enum store_outcome store_commit(struct store *store, const uint8_t *commands, size_t commands_size);
+/* Take the batch back: records, indexes, counters and dirty marks are as before store_begin. */
+void store_undo(struct store *store);
+
+/* The last committed position; the first batch of a store is 1. */
+uint64_t store_position(const struct store *store);
+/* The first fault since the last store_begin, as STORE_NO_ROOM or STORE_FAULT and text; STORE_OK and "" if none. */
+enum store_status store_fault(const struct store *store, const char **why);
+
+/* Write back a slice in a transaction of its own when nothing else is to do. False when there is nothing left. */
+bool store_idle(struct store *store);
+
+/* --- records: for each row of records.def ---------------------------------------------------------------
+ *   const struct user_record *store_see_user(store, user_no)     borrowed, NULL if there is none
+ *   bool store_get_user(store, user_no, &record)                 copied
+ *   void store_put_user(store, &record)                          by the record's own key; new or changed
+ *   void store_remove_user(store, user_no)                       it must be there
+ * A put keeps the before-image, marks the record dirty and brings every index up to date at once. */
+#define STORE_TABLE(number, NAME, name, key_field, text)                                       \
+    const struct name##_record *store_see_##name(const struct store *store, uint64_t key);     \
+    bool store_get_##name(const struct store *store, uint64_t key, struct name##_record *out); \
+    void store_put_##name(struct store *store, const struct name##_record *record);            \
+    void store_remove_##name(struct store *store, uint64_t key);
+#include "server/store/records.def"
+
+enum store_table {
+#define STORE_TABLE(number, NAME, name, key_field, text) STORE_TABLE_##NAME = (number),
+#include "server/store/records.def"
+#define STORE_HISTORY(number, NAME, name, text) STORE_TABLE_##NAME = (number),
+#include "server/store/history.def"
+    STORE_TABLE_END
+};
+
+/* Records in the table now; and how many reads (see, get) the table has had, for tests that count them (C4). */
+uint64_t store_record_count(const struct store *store, enum store_table table);
+uint64_t store_read_count(const struct store *store, enum store_table table);
+/* Walk a table in no order; for audits. The visitor returns false to stop. */
+void store_each(const struct store *store, enum store_table table,
+                bool (*visit)(void *context, const void *record), void *context);
+/* A digest over every record in memory, independent of order and of how the store was opened. */
+uint64_t store_digest(const struct store *store);
+
+/* --- questions, answered by indexes in memory ------------------------------------------------------------ */
+uint64_t store_find_user(const struct store *store, const usher_uuid *uuid);         /* user_no or 0 */
+uint64_t store_find_queue(const struct store *store, uint32_t queue_id);             /* queue_no or 0 */
+uint64_t store_find_concert(const struct store *store, uint32_t concert_id);         /* concert_no or 0 */
+uint64_t store_find_plan(const struct store *store, uint32_t plan_id);               /* plan_no or 0 */
+uint64_t store_find_date(const struct store *store, uint32_t concert_id, uint32_t date_id); /* date_no or 0 */
+uint64_t store_find_client(const struct store *store, const usher_key *client_key);  /* client_no or 0 */
+uint64_t store_find_code(const struct store *store, const usher_key *code_hash);     /* client_no or 0 */
+/* The next in ascending id after this one, 0 if it was the last. Ids begin at 1, but a queue's at 0: first_queue. */
+uint64_t store_first_queue(const struct store *store);
+uint64_t store_next_queue(const struct store *store, uint32_t after_queue_id);
+uint64_t store_next_concert(const struct store *store, uint32_t after_concert_id);
+uint64_t store_next_date(const struct store *store, uint32_t concert_id, uint32_t after_date_id);
+
+/* The line: WAITING tickets of a queue in order of position. Rank is exact and O(log n). */
+uint64_t store_first_waiting(const struct store *store, uint64_t queue_no);                   /* position or 0 */
+uint64_t store_rank(const struct store *store, uint64_t queue_no, uint64_t position);         /* waiters before it + 1 */
+uint64_t store_waiting_count(const struct store *store, uint64_t queue_no);
+uint64_t store_active_count(const struct store *store, uint64_t queue_no);
+
+/* The next due moment of a queue: the least, by sale time, then table, then key, over holds (end_due) and tickets
+ * (end_due, or claim_due if that is set and earlier). False if there is none. */
+struct store_due {
+    uint64_t due;           /* sale time */
+    enum store_table table; /* STORE_TABLE_HOLD or STORE_TABLE_TICKET */
+    uint64_t key;
+};
+bool store_next_due(const struct store *store, uint64_t queue_no, struct store_due *due);
+
+/* Seats by bit counts, kept as blocks change. */
+struct store_counts {
+    uint64_t seats, held, sold, blocked; /* blocked: not held at the same time */
+};
+struct store_counts store_date_counts(const struct store *store, uint64_t date_no);
+struct store_counts store_queue_counts(const struct store *store, uint64_t queue_no); /* all dates behind the queue */
+struct store_counts store_house_counts(const struct store *store);
+
+/* --- history: for each row of history.def -----------------------------------------------------------------
+ *   void store_append_entry(store, &row)                    the key is its first field; variable ends by their counts
+ *   bool store_read_entry(store, entry_no, &row)            rows of this batch included
+ * Only answers and events are ever dropped. */
+#define STORE_HISTORY(number, NAME, name, text)                                        \
+    void store_append_##name(struct store *store, const struct name##_row *row);       \
+    bool store_read_##name(const struct store *store, uint64_t key, struct name##_row *out);
+#include "server/store/history.def"
+void store_drop_event(struct store *store, uint64_t event_no);
+void store_drop_answer(struct store *store, const struct answer_row *row);
+
+/* The answer under this scope and id, by an index in memory of 16 bytes an answer; false if none is remembered. */
+bool store_find_answer(const struct store *store, uint64_t scope, const usher_id *request_id, struct answer_row *out);
+uint64_t store_answer_count(const struct store *store);
+
+/* --- the history consumer (B2): another thread than the store's owner may call these, one at a time ---------
+ * They use read and write transactions of their own. store_consumer_step reads up to `most` events after the
+ * consumer's cursor and writes their history rows together with the new cursor. */
+enum store_step {
+    STORE_STEP_DONE,    /* some were taken in */
+    STORE_STEP_NOTHING, /* it is up to date */
+    STORE_STEP_FAILED   /* nothing changed; try again later */
+};
+enum store_step store_consumer_step(struct store *store, uint32_t most);
+/* Make the next n steps fail before their commit, for tests and fault scripts. */
+void store_consumer_fail(struct store *store, uint32_t steps);
+
+/* The owner's reads of what the consumer wrote. */
+uint64_t store_consumer_cursor(const struct store *store); /* the last event taken in */
+/* Up to most rows of a user after event_no (exclusive), oldest first. Rows of one event are never split: it returns
+ * fewer, or with room for less than 16 rows possibly none. *more says whether any follow. */
+size_t store_consumer_rows(const struct store *store, uint64_t user_no, uint64_t after_event_no,
+                           struct history_record *rows, size_t most, bool *more);
+
+/* --- figures ------------------------------------------------------------------------------------------- */
+struct store_figures {
+    uint64_t journal_count; /* batches in the journal */
+    uint64_t journal_bytes;
+    uint64_t store_bytes;  /* pages in use */
+    uint64_t memory_bytes; /* records and indexes */
+    uint64_t dirty_count;  /* records not written back yet */
+};
+struct store_figures store_figures(const struct store *store);
+
+#endif
