@@ -113,6 +113,7 @@ typedef struct usher_field {
     size_t count_offset;   /* BYTES and lists: of its <field>_count (uint16_t); else 0 */
     const usher_enum *enumeration;   /* ENUM: its values; else NULL */
     const struct usher_layout *item; /* ITEMS: the item's layout; else NULL */
+    size_t wire_offset;              /* of the field in the fixed part on the wire */
 } usher_field;
 
 typedef struct usher_layout {
@@ -121,6 +122,8 @@ typedef struct usher_layout {
     const usher_field *fields;
     size_t field_count;
     size_t struct_size; /* sizeof the C struct */
+    size_t fixed_size;  /* bytes of the fixed part on the wire */
+    size_t size_most;   /* bytes of the largest possible body on the wire */
 } usher_layout;
 
 typedef enum usher_message_kind {
