@@ -204,6 +204,8 @@ struct sold_seat {
     uint32_t date_no;
     uint32_t seat_no;
     int64_t price;
+    uint32_t concert_id; /* as outside: the history consumer reads them here, for it may not look at records */
+    uint32_t date_id;
 };
 #define PAYMENT_SEATS_MOST 16
 struct payment_row { /* stored up to seat[seat_count] */
