@@ -12,6 +12,11 @@
 extern "C" {
 #endif
 
+/* What libusher exports: everything else is compiled with hidden visibility. */
+#ifndef USHER_API
+#define USHER_API __attribute__((visibility("default")))
+#endif
+
 #define USHER_VERSION_WIRE 1
 #define USHER_HEADER_SIZE  32u
 #define USHER_FRAME_MAX    65536u /* the largest frame that either side may send, header included */
@@ -41,9 +46,9 @@ typedef enum usher_result_class {
 
 /* The result's name ("HELD"), text and class. A value that is in no row gives "UNKNOWN", a text that says so,
  * and USHER_CLASS_CALLER. The strings live for ever. */
-const char *usher_result_name(unsigned result);
-const char *usher_result_text(unsigned result);
-usher_result_class usher_result_class_of(unsigned result);
+USHER_API const char *usher_result_name(unsigned result);
+USHER_API const char *usher_result_text(unsigned result);
+USHER_API usher_result_class usher_result_class_of(unsigned result);
 
 /* --- enums: usher_role with USHER_ROLE_ADMIN and so on ------------------------------------------------ */
 #define USHER_ENUM(enum_name, ENUM) typedef enum usher_##enum_name {
@@ -163,17 +168,17 @@ typedef enum usher_opcode {
 } usher_opcode;
 
 /* All messages by ascending opcode, INTERNAL ones last; *count gets their number. They live for ever. */
-const usher_message *usher_messages(size_t *count);
+USHER_API const usher_message *usher_messages(size_t *count);
 /* The message with this opcode, INTERNAL ones included, or NULL. Constant time. */
-const usher_message *usher_message_of(unsigned opcode);
+USHER_API const usher_message *usher_message_of(unsigned opcode);
 /* All structs of structs.def in the order of their rows. */
-const usher_layout *const *usher_layouts(size_t *count);
+USHER_API const usher_layout *const *usher_layouts(size_t *count);
 /* All enums of enums.def in the order of their rows. */
-const usher_enum *const *usher_enums(size_t *count);
+USHER_API const usher_enum *const *usher_enums(size_t *count);
 /* The layout of the body of every refused reply. */
-const usher_layout *usher_refusal_layout(void);
+USHER_API const usher_layout *usher_refusal_layout(void);
 /* The name of an enum's value, or NULL if it is in no row. */
-const char *usher_enum_name(const usher_enum *enumeration, unsigned value);
+USHER_API const char *usher_enum_name(const usher_enum *enumeration, unsigned value);
 
 #ifdef __cplusplus
 }
