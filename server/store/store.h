@@ -25,7 +25,8 @@ struct store_options {
 
 enum store_status {
     STORE_OK,
-    STORE_NOT_ONE,       /* the directory holds something else, or the store's file is not one of ours */
+    STORE_NOT_ONE,       /* the directory holds something else, or the store's file is not one of ours; usherd's own
+                            files (usherd.lock, *.key, *.key.new) are there before the store and are nothing else */
     STORE_NEWER,         /* written by a newer schema */
     STORE_NO_ACCESS,     /* permissions, read-only, or not a directory */
     STORE_NO_ROOM,       /* the disk or the map is full */
