@@ -1,0 +1,285 @@
+/* commit.c: gathers commands into batches, orders them and makes them durable (DESIGN sections 2 and 4).
+ *
+ *     commit_add ... commit_add      the batch grows as bytes
+ *     commit_run                     stamp, begin, tick, apply from those bytes, store_commit(bytes)
+ *     commit_answer ...              read the answers; the next commit_add begins a new batch
+ *
+ * Commands are applied from their encoded form even here, where the decoded one was at hand a moment ago: so what a
+ * replay or a follower does to the same bytes is not merely meant to be the same, it is the same code.
+ *
+ * The order is given by the store's single-writer transaction: commit_run is the only place that knows. */
+#include "server/commit/commit.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/codec.h"
+#include "server/commit/batch.h"
+
+#define ORIGIN         1u   /* the number of this instance; there is one */
+#define FAULT_RETRY_MS 1000 /* when asking again can help after a failed write */
+
+struct slot {
+    uint64_t tag;
+    size_t offset, size; /* of the body in the arena */
+    uint16_t opcode;
+    uint16_t result;
+    bool replayed;
+};
+
+struct commit {
+    struct store *store;
+    struct core *core;
+    struct forms forms;
+    struct batch batch;
+    bool ran; /* the batch was run: the next commit_add begins another */
+    uint64_t stamp_ms;
+    struct slot slots[COMMIT_COMMANDS_MOST];
+    uint8_t *arena; /* the answers' bodies */
+    size_t arena_size, arena_room;
+    void *scratch; /* a decoded request */
+};
+
+struct commit *
+commit_open(struct store *store, struct core *core)
+{
+    struct commit *commit = calloc(1, sizeof *commit);
+
+    if (commit == NULL)
+        return NULL;
+    commit->store = store;
+    commit->core = core;
+    forms_fill(&commit->forms);
+    commit->scratch = calloc(1, commit->forms.struct_size_most);
+    if (commit->scratch == NULL || !batch_begin(&commit->batch, ORIGIN)) {
+        commit_close(commit);
+        return NULL;
+    }
+    return commit;
+}
+
+void
+commit_close(struct commit *commit)
+{
+    if (commit == NULL)
+        return;
+    batch_free(&commit->batch);
+    free(commit->arena);
+    free(commit->scratch);
+    free(commit);
+}
+
+/* Begin the next batch, if the last one was run. */
+static void
+begin_anew(struct commit *commit)
+{
+    if (!commit->ran)
+        return;
+    bool begun = batch_begin(&commit->batch, ORIGIN);
+    assert(begun); /* its buffer is there already */
+    commit->ran = false;
+}
+
+bool
+commit_add(struct commit *commit, const usher_message *message, const struct core_asker *asker, const void *body,
+           uint64_t tag)
+{
+    assert(message->kind == USHER_MESSAGE_COMMAND || message->kind == USHER_MESSAGE_INTERNAL);
+    begin_anew(commit);
+    if (commit->batch.count == COMMIT_COMMANDS_MOST)
+        return false;
+    const struct form *form = forms_of(&commit->forms, message);
+    if (!batch_add(&commit->batch, form, message, asker, body, commit->scratch))
+        return false;
+    commit->slots[commit->batch.count - 1] =
+        (struct slot){.tag = tag, .opcode = message->opcode, .result = USHER_STORAGE_FAULT};
+    return true;
+}
+
+uint32_t
+commit_count(const struct commit *commit)
+{
+    return commit->ran ? 0 : commit->batch.count;
+}
+
+uint64_t
+commit_stamp_ms(const struct commit *commit)
+{
+    const struct house_record *house = store_see_house(commit->store, 0);
+    uint64_t of_store = house == NULL ? 0 : house->stamp_ms;
+
+    return of_store > commit->stamp_ms ? of_store : commit->stamp_ms;
+}
+
+/* --- answers ------------------------------------------------------------------------------------------ */
+/* Keep an answer's body. False without memory. */
+static bool
+keep_body(struct commit *commit, struct slot *slot, const usher_layout *layout, const void *reply)
+{
+    size_t most = usher_size_most(layout);
+
+    if (commit->arena_room - commit->arena_size < most) {
+        size_t room = (commit->arena_room + most) * 2;
+        uint8_t *arena = realloc(commit->arena, room);
+        if (arena == NULL)
+            return false;
+        commit->arena = arena;
+        commit->arena_room = room;
+    }
+    slot->offset = commit->arena_size;
+    slot->size = usher_encode(layout, reply, commit->arena + commit->arena_size, most);
+    assert(slot->size != SIZE_MAX);
+    commit->arena_size += slot->size;
+    return true;
+}
+
+/* Apply every command of the batch and keep the answers. False without memory: the batch must be undone, for a done
+ * command without its answer would look like a refusal. */
+static bool
+apply_batch(struct commit *commit)
+{
+    struct batch_reader reader;
+    struct core_request request;
+
+    bool opened = batch_open(&reader, commit->batch.bytes, commit->batch.size);
+    assert(opened);
+    for (uint32_t i = 0; i < commit->batch.count; i++) {
+        bool read = batch_next(&reader, &request, commit->scratch);
+        assert(read);
+        struct core_answer answer = core_apply(commit->core, &request);
+        struct slot *slot = &commit->slots[i];
+        slot->result = answer.result;
+        slot->replayed = answer.replayed;
+        if (!keep_body(commit, slot, answer.layout, answer.reply))
+            return false;
+    }
+    assert(batch_ended(&reader));
+    return true;
+}
+
+/* Nothing happened: every command is told so. All share one body. */
+static void
+answer_fault(struct commit *commit)
+{
+    const usher_refusal refusal = {.retry_after_ms = FAULT_RETRY_MS};
+    const char *why;
+    usher_result result = store_fault(commit->store, &why) == STORE_NO_ROOM ? USHER_STORAGE_FULL : USHER_STORAGE_FAULT;
+    struct slot shared = {0};
+
+    commit->arena_size = 0;
+    bool kept = keep_body(commit, &shared, usher_refusal_layout(), &refusal);
+    assert(kept); /* commit_run saw to it that there is room for one refusal */
+    for (uint32_t i = 0; i < commit->batch.count; i++) {
+        struct slot *slot = &commit->slots[i];
+        slot->result = (uint16_t)result;
+        slot->replayed = false;
+        slot->offset = shared.offset;
+        slot->size = shared.size;
+    }
+}
+
+struct commit_answer
+commit_answer(const struct commit *commit, uint32_t index)
+{
+    assert(commit->ran);
+    assert(index < commit->batch.count);
+    const struct slot *slot = &commit->slots[index];
+    return (struct commit_answer){.tag = slot->tag,
+                                  .opcode = slot->opcode,
+                                  .result = slot->result,
+                                  .replayed = slot->replayed,
+                                  .body = commit->arena + slot->offset,
+                                  .body_size = slot->size};
+}
+
+/* --- running ------------------------------------------------------------------------------------------ */
+static bool
+make_room_for_a_refusal(struct commit *commit)
+{
+    const usher_refusal refusal = {0};
+    struct slot ignored = {0};
+    bool kept = keep_body(commit, &ignored, usher_refusal_layout(), &refusal);
+
+    commit->arena_size = 0;
+    return kept;
+}
+
+enum store_outcome
+commit_run(struct commit *commit, uint64_t now_ms)
+{
+    begin_anew(commit);
+    uint64_t last_ms = commit_stamp_ms(commit);
+    uint64_t stamp_ms = now_ms > last_ms ? now_ms : last_ms; /* X1: never back */
+    if (commit->batch.count == 0 && core_next_due_ms(commit->core, stamp_ms) > stamp_ms)
+        return STORE_DONE;
+
+    commit->ran = true;
+    commit->arena_size = 0;
+    if (!make_room_for_a_refusal(commit))
+        return STORE_LOST;
+    commit->stamp_ms = stamp_ms;
+    batch_stamp(&commit->batch, stamp_ms);
+    if (!store_begin(commit->store)) {
+        answer_fault(commit);
+        return STORE_UNDONE;
+    }
+    bool ticked = core_tick(commit->core, stamp_ms);
+    if (!ticked && commit->batch.count == 0) {
+        store_undo(commit->store);
+        return STORE_DONE;
+    }
+    if (!apply_batch(commit)) {
+        store_undo(commit->store);
+        answer_fault(commit);
+        return STORE_UNDONE;
+    }
+    enum store_outcome outcome = store_commit(commit->store, commit->batch.bytes, commit->batch.size);
+    if (outcome == STORE_UNDONE)
+        answer_fault(commit);
+    return outcome;
+}
+
+/* --- a batch as a value -------------------------------------------------------------------------------- */
+/* Whether the bytes are a batch from head to end, before anything of it is applied. */
+static bool
+is_batch(struct commit *commit, const uint8_t *batch, size_t size)
+{
+    struct batch_reader reader;
+    struct core_request request;
+
+    if (!batch_open(&reader, batch, size))
+        return false;
+    if (reader.count > COMMIT_COMMANDS_MOST || reader.stamp_ms < commit_stamp_ms(commit))
+        return false;
+    while (batch_next(&reader, &request, commit->scratch))
+        continue;
+    return batch_ended(&reader);
+}
+
+bool
+commit_replay(struct commit *commit, uint64_t position, const uint8_t *batch, size_t size)
+{
+    struct batch_reader reader;
+    struct core_request request;
+
+    if (position <= store_position(commit->store))
+        return true;
+    if (position != store_position(commit->store) + 1 || !is_batch(commit, batch, size))
+        return false;
+    if (!store_begin(commit->store))
+        return false;
+    bool opened = batch_open(&reader, batch, size);
+    assert(opened);
+    core_tick(commit->core, reader.stamp_ms);
+    while (batch_next(&reader, &request, commit->scratch))
+        core_apply(commit->core, &request);
+    return store_commit(commit->store, batch, size) == STORE_DONE;
+}
+
+const uint8_t *
+commit_batch(const struct commit *commit, size_t *size)
+{
+    *size = commit->batch.size;
+    return commit->batch.bytes;
+}
