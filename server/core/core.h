@@ -1,0 +1,70 @@
+/* core.h: the deterministic machine: commands and a stamp in, results and events out (DESIGN section 3).
+ *
+ * No clock, no random numbers, no I/O, no threads. The same commands under the same stamps make the same records, byte
+ * for byte, on every machine. All state is in the store; a core is a handful of scratch buffers. */
+#ifndef CORE_H
+#define CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/protocol.h"
+#include "server/store/store.h"
+
+struct core;
+
+struct core *core_open(struct store *store); /* NULL without memory; the store stays the caller's */
+void core_close(struct core *core);
+
+/* Who asks, as far as the connection and the token's proof tell. */
+struct core_asker {
+    uint8_t role;       /* usher_role */
+    uint8_t has_token;  /* the token's proof was checked: the three below are its body's */
+    uint16_t channel;   /* of a terminal */
+    uint32_t client_no; /* 0 for the server itself and for nobody */
+    uint32_t queue_id;
+    uint64_t position;
+    usher_uuid user; /* the token's user, or the one whom the request names; all zero for none */
+};
+
+/* One request: for a command, body points to the decoded request struct whose token field is ignored. fingerprint is
+ * over opcode, user and body without token. */
+struct core_request {
+    uint16_t opcode;
+    struct core_asker asker;
+    uint64_t fingerprint;
+    const void *body;
+};
+
+/* An answer. reply is the struct <name>_reply of the request when result is OK, else a usher_refusal. Token and receipt
+ * fields in it hold the body alone; who sends it adds the proof. */
+struct core_answer {
+    uint16_t result; /* usher_result */
+    bool replayed;
+    const void *reply;                 /* in the core's scratch, good until the next call */
+    const struct usher_layout *layout; /* of reply */
+};
+
+/* What a query leaves behind: a TOUCH command to add to the next batch, if renew or claim is set. */
+typedef usher_touch_request core_trace;
+
+/* Begin a batch's work at this stamp, which is at least the last batch's: ends what is due and admits from the queues,
+ * up to the policy tick_max. Between store_begin and store_commit, as core_apply. Returns false if nothing changed. */
+bool core_tick(struct core *core, uint64_t now_ms);
+
+/* Carry a command out at the batch's stamp. A refusal leaves no trace but its remembered answer and its claim. */
+struct core_answer core_apply(struct core *core, const struct core_request *request);
+
+/* Answer a query at this moment, outside of a batch. trace->renew and trace->claim tell what should follow. */
+struct core_answer core_query(struct core *core, const struct core_request *request, uint64_t now_ms,
+                              core_trace *trace);
+
+/* The moment at which the next batch has work even if no command comes: now_ms or earlier if some is due already,
+ * UINT64_MAX for none. */
+uint64_t core_next_due_ms(const struct core *core, uint64_t now_ms);
+
+/* Check every invariant by name, recounting from the records. Returns false and says in why which one broke. Reads
+ * everything: for tests, simulation and usherd check. */
+bool core_audit(const struct core *core, char *why, size_t why_size);
+
+#endif
