@@ -314,6 +314,24 @@ usher_document_split(const uint8_t *bytes, size_t size, unsigned kind, size_t *b
     return true;
 }
 
+usher_result
+usher_document_verify(const uint8_t *bytes, size_t size, unsigned kind, uint16_t key_id, const uint8_t public_key[32])
+{
+    usher_proof proof;
+    size_t body_size;
+    uint8_t leaf[HASH_SIZE], root[HASH_SIZE];
+
+    if (!usher_document_split(bytes, size, kind, &body_size, &proof))
+        return USHER_TOKEN_MALFORMED;
+    if (usher_document_key_id(bytes) != key_id)
+        return USHER_TOKEN_UNKNOWN_KEY;
+    usher_leaf(bytes, body_size, leaf);
+    usher_proof_root(leaf, &proof, root);
+    if (!usher_root_verify(public_key, key_id, proof.leaf_count, root, proof.signature))
+        return USHER_TOKEN_FORGED;
+    return USHER_OK;
+}
+
 /* --- the handshake ---------------------------------------------------------------------------------- */
 void
 usher_handshake_digest(usher_handshake_side side, const usher_hello_request *request, const usher_hello_reply *reply,

@@ -90,6 +90,12 @@ bool usher_root_verify(const uint8_t public_key[32], uint16_t key_id, uint16_t l
 size_t usher_document_join(const uint8_t *body, size_t body_size, const usher_proof *proof, uint8_t *out, size_t room);
 bool usher_document_split(const uint8_t *bytes, size_t size, unsigned kind, size_t *body_size, usher_proof *proof);
 
+/* Check a whole document against one key: TOKEN_MALFORMED, TOKEN_UNKNOWN_KEY (it names another key than key_id),
+ * TOKEN_FORGED (its body, path or signature was altered, or another key signed it), or OK. Costs one signature check;
+ * who sees many documents of a batch remembers its root instead. */
+usher_result usher_document_verify(const uint8_t *bytes, size_t size, unsigned kind, uint16_t key_id,
+                                   const uint8_t public_key[32]);
+
 /* The key_id that a document of at least 4 bytes names. */
 uint16_t usher_document_key_id(const uint8_t *bytes);
 
