@@ -42,6 +42,10 @@ enum store_status store_open(const struct store_options *options, struct store *
 struct store *store_open_memory(void);
 void store_close(struct store *store); /* NULL is welcome */
 
+/* What a fresh house and a new queue begin with: default policies, no number, name or id. */
+void store_default_house(struct house_record *house);
+void store_default_queue(struct queue_record *queue);
+
 /* --- a batch ------------------------------------------------------------------------------------------- */
 /* Begin a batch: takes LMDB's write lock. Returns false on a fault (store_fault tells). */
 bool store_begin(struct store *store);

@@ -1,0 +1,146 @@
+/* batch.c: changes of records within a batch, and taking them back.
+ *
+ *     first touch   before-image -> batch.images, TOUCHED
+ *     each change   indexes are told (before, after), then the record is overwritten
+ *     undo          backwards: indexes are told (now, before), the image is put back
+ *
+ * A removed record keeps its slot until the batch is over, and on LMDB until the sweep has deleted its row. */
+#include <assert.h>
+#include <string.h>
+
+#include "server/store/internal.h"
+#include "server/store/memory.h"
+
+static void
+touch(struct store *store, struct table *table, uint32_t slot)
+{
+    struct batch *batch = &store->batch;
+    uint8_t *flags = table_flags(table, slot);
+    struct batch_touch touched = {slot, table->kind->number, (*flags & TABLE_PRESENT) != 0, batch->image_bytes};
+
+    if ((*flags & TABLE_TOUCHED) != 0)
+        return;
+    *flags |= TABLE_TOUCHED;
+    if (touched.had) {
+        batch->images = store_grow(batch->images, &batch->image_room, batch->image_bytes + table->kind->record_size, 1);
+        memcpy(batch->images + batch->image_bytes, table_record(table, slot), table->kind->record_size);
+        batch->image_bytes += table->kind->record_size;
+    }
+    batch->touched = store_grow(batch->touched, &batch->touched_room, batch->touched_count + 1, sizeof *batch->touched);
+    batch->touched[batch->touched_count++] = touched;
+}
+
+static void
+put_record(struct store *store, unsigned number, const void *record)
+{
+    struct table *table = &store->tables[number];
+    uint64_t key;
+    uint32_t slot;
+    uint8_t *flags;
+
+    assert(store->batch.open);
+    memcpy(&key, record, sizeof key);
+    slot = table_find(table, key);
+    if (slot == TABLE_NO_SLOT)
+        slot = table_take(table, key);
+    touch(store, table, slot);
+    flags = table_flags(table, slot);
+    indexes_change(store->indexes, number, (*flags & TABLE_PRESENT) != 0 ? table_record(table, slot) : NULL, record);
+    memmove(table_record(table, slot), record, table->kind->record_size);
+    if ((*flags & TABLE_PRESENT) == 0)
+        table->count++;
+    *flags |= TABLE_PRESENT;
+}
+
+static void
+remove_record(struct store *store, unsigned number, uint64_t key)
+{
+    struct table *table = &store->tables[number];
+    uint32_t slot = table_find(table, key);
+    uint8_t *flags;
+
+    assert(store->batch.open);
+    assert(slot != TABLE_NO_SLOT);
+    flags = table_flags(table, slot);
+    assert((*flags & TABLE_PRESENT) != 0);
+    touch(store, table, slot);
+    indexes_change(store->indexes, number, table_record(table, slot), NULL);
+    *flags &= (uint8_t)~TABLE_PRESENT;
+    table->count--;
+}
+
+static void
+take_back(struct store *store, const struct batch_touch *touched)
+{
+    struct table *table = &store->tables[touched->table];
+    uint8_t *flags = table_flags(table, touched->slot);
+    void *record = table_record(table, touched->slot);
+    const void *now = (*flags & TABLE_PRESENT) != 0 ? record : NULL;
+    const void *before = touched->had ? store->batch.images + touched->image : NULL;
+
+    if (now != NULL || before != NULL)
+        indexes_change(store->indexes, touched->table, now, before);
+    if (before != NULL)
+        memcpy(record, before, table->kind->record_size);
+    table->count += (before != NULL) - (uint64_t)(now != NULL);
+    *flags = (uint8_t)((*flags & ~TABLE_PRESENT) | (before != NULL ? TABLE_PRESENT : 0));
+}
+
+void
+store_batch_over(struct store *store)
+{
+    struct batch *batch = &store->batch;
+
+    for (size_t at = 0; at < batch->touched_count; at++) {
+        struct table *table = &store->tables[batch->touched[at].table];
+        uint8_t *flags = table_flags(table, batch->touched[at].slot);
+
+        *flags &= (uint8_t)~TABLE_TOUCHED;
+        if ((*flags & (TABLE_PRESENT | TABLE_DIRTY)) == 0)
+            table_give_back(table, batch->touched[at].slot);
+    }
+    batch->touched_count = 0;
+    batch->image_bytes = 0;
+    batch->open = false;
+}
+
+void
+store_batch_undo(struct store *store)
+{
+    for (size_t at = store->batch.touched_count; at-- > 0;)
+        take_back(store, &store->batch.touched[at]);
+    history_undo(store->history);
+    store_batch_over(store);
+}
+
+/* --- the typed faces ---------------------------------------------------------------------------------------- */
+const struct table_kind table_kinds[STORE_RECORD_TABLES] = {
+#define STORE_TABLE(number, NAME, name, key_field, text) [number] = {#name, sizeof(struct name##_record), (number)},
+#include "server/store/records.def"
+};
+
+#define STORE_TABLE(number, NAME, name, key_field, text)                                                               \
+    _Static_assert(offsetof(struct name##_record, key_field) == 0, "a record begins with its key");                    \
+    _Static_assert(sizeof(struct name##_record) % 8 == 0, "changes are found in words of eight bytes");                \
+    const struct name##_record *store_see_##name(const struct store *store, uint64_t key)                              \
+    {                                                                                                                  \
+        store->tables[number].reads++;                                                                                 \
+        return table_see(&store->tables[number], key);                                                                 \
+    }                                                                                                                  \
+    bool store_get_##name(const struct store *store, uint64_t key, struct name##_record *out)                          \
+    {                                                                                                                  \
+        const struct name##_record *record = store_see_##name(store, key);                                             \
+                                                                                                                       \
+        if (record != NULL)                                                                                            \
+            *out = *record;                                                                                            \
+        return record != NULL;                                                                                         \
+    }                                                                                                                  \
+    void store_put_##name(struct store *store, const struct name##_record *record)                                     \
+    {                                                                                                                  \
+        put_record(store, (number), record);                                                                           \
+    }                                                                                                                  \
+    void store_remove_##name(struct store *store, uint64_t key)                                                        \
+    {                                                                                                                  \
+        remove_record(store, (number), key);                                                                           \
+    }
+#include "server/store/records.def"

@@ -1,0 +1,21 @@
+/* due.h: the due moments of a queue, least first: by sale time, then table, then key. */
+#ifndef STORE_DUE_H
+#define STORE_DUE_H
+
+#include "server/store/store.h"
+
+/* A binary heap with lazy deletion: entries that no longer say what the record says are dropped when they come to the
+ * top, and all at once when they are more than half. Each live record has an entry with its present moment. */
+struct due {
+    struct store_due *entries;
+    size_t count, capacity;
+    size_t live; /* records that have a moment */
+};
+
+void due_push(struct due *due, struct store_due entry);
+/* The least entry that is still true by `valid`, or NULL. Not to be called while a record is half changed. */
+const struct store_due *due_least(struct due *due, bool (*valid)(const void *context, const struct store_due *entry),
+                                  const void *context);
+void due_free(struct due *due);
+
+#endif

@@ -1,0 +1,261 @@
+/* history.c: see history.h. A stored row is its struct up to the end of what its counts say. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "server/store/history.h"
+#include "server/store/memory.h"
+
+/* --- the kinds ------------------------------------------------------------------------------------------- */
+#define FIXED_SIZE(name)                                                                                               \
+    static size_t name##_size(const void *row)                                                                         \
+    {                                                                                                                  \
+        (void)row;                                                                                                     \
+        return sizeof(struct name##_row);                                                                              \
+    }
+FIXED_SIZE(entry)
+FIXED_SIZE(ended)
+FIXED_SIZE(event)
+
+/* A count that is too large gives a size that no row has. */
+static size_t
+payment_size(const void *row)
+{
+    const struct payment_row *payment = row;
+
+    return payment->seat_count > PAYMENT_SEATS_MOST
+               ? SIZE_MAX
+               : offsetof(struct payment_row, seat) + payment->seat_count * sizeof(struct sold_seat);
+}
+
+static size_t
+refund_size(const void *row)
+{
+    const struct refund_row *refund = row;
+
+    return refund->seat_count > PAYMENT_SEATS_MOST
+               ? SIZE_MAX
+               : offsetof(struct refund_row, seat) + refund->seat_count * sizeof(struct sold_seat);
+}
+
+static size_t
+answer_size(const void *row)
+{
+    const struct answer_row *answer = row;
+
+    return answer->body_size > ANSWER_BODY_MOST ? SIZE_MAX : offsetof(struct answer_row, body) + answer->body_size;
+}
+
+#define entry_least   sizeof(struct entry_row)
+#define ended_least   sizeof(struct ended_row)
+#define event_least   sizeof(struct event_row)
+#define payment_least offsetof(struct payment_row, seat)
+#define refund_least  offsetof(struct refund_row, seat)
+#define answer_least  offsetof(struct answer_row, body)
+
+const struct history_kind history_kinds[HISTORY_TABLES] = {
+#define STORE_HISTORY(number, NAME, name, text)                                                                        \
+    [HISTORY_INDEX_##NAME] = {#name, (number), sizeof(struct name##_row), name##_size, name##_least},
+#include "server/store/history.def"
+};
+
+#define STORE_HISTORY(number, NAME, name, text)                                                                        \
+    _Static_assert((number)-HISTORY_FIRST == HISTORY_INDEX_##NAME, "history.def counts up without gaps");              \
+    _Static_assert(sizeof(struct name##_row) % 8 == 0, "no padding at the end");
+#include "server/store/history.def"
+
+/* --- answers ----------------------------------------------------------------------------------------------- */
+uint64_t
+history_answer_hash(const struct history *history, uint64_t scope, const usher_id *request_id)
+{
+    uint8_t bytes[sizeof scope + sizeof *request_id];
+    uint64_t hash;
+
+    memcpy(bytes, &scope, sizeof scope);
+    memcpy(bytes + sizeof scope, request_id, sizeof *request_id);
+    crypto_shorthash((unsigned char *)&hash, bytes, sizeof bytes, history->secret);
+    return hash;
+}
+
+static uint64_t
+hash_of_row(const struct history *history, const struct history_row *row)
+{
+    struct answer_row answer;
+
+    memcpy(&answer, row->bytes, answer_least);
+    return history_answer_hash(history, answer.scope, &answer.request_id);
+}
+
+/* --- rows ---------------------------------------------------------------------------------------------------- */
+static struct history_row *
+row_of(const struct history_table *table, uint64_t key)
+{
+    return (struct history_row *)(uintptr_t)map_get(&table->rows, store_mix(key));
+}
+
+static void
+row_add(struct history_table *table, struct history_row *row)
+{
+    map_add(&table->rows, store_mix(row->key), (uint64_t)(uintptr_t)row);
+}
+
+static void
+row_take(struct history_table *table, struct history_row *row)
+{
+    map_remove(&table->rows, store_mix(row->key), (uint64_t)(uintptr_t)row);
+}
+
+void
+history_append(struct history *history, unsigned index, const void *given)
+{
+    struct history_table *table = &history->table[index];
+    size_t size = history_kinds[index].size(given);
+    struct history_row *row;
+
+    assert(size <= history_kinds[index].row_size);
+    row = store_allocate(1, sizeof *row + size);
+    memcpy(&row->key, given, sizeof row->key);
+    memcpy(row->bytes, given, size);
+    row->size = size;
+    assert(row_of(table, row->key) == NULL);
+    row_add(table, row);
+    table->appended =
+        store_grow(table->appended, &table->appended_room, table->appended_count + 1, sizeof *table->appended);
+    table->appended[table->appended_count++] = row->key;
+    if (index == HISTORY_INDEX_ANSWER)
+        map_add(&history->answers, hash_of_row(history, row), row->key);
+}
+
+void
+history_drop(struct history *history, unsigned index, uint64_t key, uint64_t hash)
+{
+    struct history_table *table = &history->table[index];
+    struct history_row *row = row_of(table, key);
+
+    assert(map_get(&table->dropped_keys, store_mix(key)) == 0);
+    if (row != NULL)
+        row_take(table, row);
+    if (index == HISTORY_INDEX_ANSWER)
+        map_remove(&history->answers, hash, key);
+    map_add(&table->dropped_keys, store_mix(key), 1);
+    table->dropped = store_grow(table->dropped, &table->dropped_room, table->dropped_count + 1, sizeof *table->dropped);
+    table->dropped[table->dropped_count++] = (struct history_dropped){key, hash, row};
+}
+
+const struct history_row *
+history_see(const struct history *history, unsigned index, uint64_t key, bool *dropped)
+{
+    *dropped = map_get(&history->table[index].dropped_keys, store_mix(key)) != 0;
+    return *dropped ? NULL : row_of(&history->table[index], key);
+}
+
+bool
+history_fill(unsigned index, const void *bytes, size_t size, void *row)
+{
+    const struct history_kind *kind = &history_kinds[index];
+
+    if (size < kind->size_least || size > kind->row_size)
+        return false;
+    memcpy(row, bytes, size);
+    memset((uint8_t *)row + size, 0, kind->row_size - size);
+    return kind->size(row) == size;
+}
+
+static void
+table_undo(struct history *history, unsigned index)
+{
+    struct history_table *table = &history->table[index];
+
+    while (table->dropped_count > 0) {
+        struct history_dropped *dropped = &table->dropped[--table->dropped_count];
+
+        map_remove(&table->dropped_keys, store_mix(dropped->key), 1);
+        if (dropped->row != NULL)
+            row_add(table, dropped->row);
+        if (index == HISTORY_INDEX_ANSWER)
+            map_add(&history->answers, dropped->hash, dropped->key);
+    }
+    while (table->appended_count > 0) {
+        struct history_row *row = row_of(table, table->appended[--table->appended_count]);
+
+        if (index == HISTORY_INDEX_ANSWER)
+            map_remove(&history->answers, hash_of_row(history, row), row->key);
+        row_take(table, row);
+        free(row);
+    }
+}
+
+static void
+table_done(struct history *history, unsigned index)
+{
+    struct history_table *table = &history->table[index];
+
+    for (size_t at = 0; at < table->dropped_count; at++) {
+        map_remove(&table->dropped_keys, store_mix(table->dropped[at].key), 1);
+        free(table->dropped[at].row);
+    }
+    for (size_t at = 0; !history->keep && at < table->appended_count; at++) {
+        struct history_row *row = row_of(table, table->appended[at]);
+
+        if (row == NULL) /* dropped again in the same batch */
+            continue;
+        row_take(table, row);
+        free(row);
+    }
+    table->dropped_count = table->appended_count = 0;
+}
+
+void
+history_undo(struct history *history)
+{
+    for (unsigned index = 0; index < HISTORY_TABLES; index++)
+        table_undo(history, index);
+}
+
+void
+history_done(struct history *history)
+{
+    for (unsigned index = 0; index < HISTORY_TABLES; index++)
+        table_done(history, index);
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------- */
+struct history *
+history_open(bool keep)
+{
+    struct history *history = store_allocate(1, sizeof *history);
+
+    history->keep = keep;
+    randombytes_buf(history->secret, sizeof history->secret);
+    return history;
+}
+
+void
+history_close(struct history *history)
+{
+    history_undo(history);
+    for (unsigned index = 0; index < HISTORY_TABLES; index++) {
+        struct history_table *table = &history->table[index];
+
+        for (uint64_t at = 0; table->rows.slots != NULL && at <= table->rows.mask; at++)
+            free((void *)(uintptr_t)table->rows.slots[at].value);
+        map_free(&table->rows);
+        map_free(&table->dropped_keys);
+        free(table->appended);
+        free(table->dropped);
+    }
+    map_free(&history->answers);
+    free(history);
+}
+
+uint64_t
+history_bytes(const struct history *history)
+{
+    uint64_t bytes = map_bytes(&history->answers);
+
+    for (unsigned index = 0; index < HISTORY_TABLES; index++)
+        bytes += map_bytes(&history->table[index].rows);
+    return bytes;
+}

@@ -1,0 +1,63 @@
+/* internal.h: what the files of server/store share; nobody else includes it. */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "server/store/history.h"
+#include "server/store/indexes.h"
+#include "server/store/store.h"
+#include "server/store/table.h"
+
+#define STORE_RECORD_TABLES (STORE_TABLE_CLIENT + 1) /* numbers of records.def count from 1 */
+extern const struct table_kind table_kinds[STORE_RECORD_TABLES];
+
+/* The first touch of a record in a batch. */
+struct batch_touch {
+    uint32_t slot;
+    uint8_t table;
+    bool had;     /* there was a record, and this is it: */
+    size_t image; /* where in batch.images */
+};
+struct batch {
+    bool open;
+    struct batch_touch *touched;
+    size_t touched_count, touched_room;
+    uint8_t *images;
+    size_t image_bytes, image_room;
+};
+
+struct store_trouble {
+    enum store_status status; /* the first since the batch began */
+    char text[512];
+};
+
+struct disk;     /* LMDB; disk.h */
+struct consumer; /* the history consumer in memory alone; consumer.c */
+
+struct store {
+    struct table *tables; /* by number */
+    struct indexes *indexes;
+    struct history *history;
+    struct store_trouble *trouble;
+    struct disk *disk;         /* NULL in memory alone */
+    struct consumer *consumer; /* in memory alone, else NULL */
+    struct batch batch;
+    uint64_t position;
+    atomic_uint consumer_failures; /* steps that are still to fail */
+};
+
+/* Keep the first fault. */
+__attribute__((format(printf, 3, 4))) void store_fail(const struct store *store, enum store_status status,
+                                                      const char *format, ...);
+
+/* A store without a record; the disk is the caller's to set. */
+struct store *store_new(bool keep_history);
+/* The records of a fresh store. */
+void store_fill_fresh(struct store *store);
+/* Forget the batch's before-images; slots without record or duty are given back. */
+void store_batch_over(struct store *store);
+/* Take every change of the batch back in memory. */
+void store_batch_undo(struct store *store);
+
+#endif

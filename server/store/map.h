@@ -1,0 +1,48 @@
+/* map.h: the one hash table of the store: 64-bit hashes to 64-bit values, open addressing, at most 3/4 full.
+ *
+ * A hash may have several values; who stores hashes of longer things checks each candidate. store_mix is a bijection,
+ * so a map of mixed 64-bit keys is exact. 16 bytes a slot: 21 to 43 bytes an entry. */
+#ifndef STORE_MAP_H
+#define STORE_MAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct map_slot {
+    uint64_t hash;
+    uint64_t value; /* 0: empty */
+};
+struct map {
+    struct map_slot *slots;
+    uint64_t mask; /* slots - 1; 0 before the first entry */
+    uint64_t count;
+};
+
+static inline uint64_t
+store_mix(uint64_t key)
+{
+    key ^= key >> 32;
+    key *= 0xd6e8feb86659fd93u;
+    key ^= key >> 32;
+    key *= 0xd6e8feb86659fd93u;
+    key ^= key >> 32;
+    return key;
+}
+
+/* The values of a hash, one by one: start with {hash}; 0 when there are no more. */
+struct map_search {
+    uint64_t hash;
+    uint64_t step;
+};
+uint64_t map_next(const struct map *map, struct map_search *search);
+
+/* The first value of a hash, or 0. */
+uint64_t map_get(const struct map *map, uint64_t hash);
+void map_add(struct map *map, uint64_t hash, uint64_t value);
+/* Take this very pair out; it must be there. */
+void map_remove(struct map *map, uint64_t hash, uint64_t value);
+void map_clear(struct map *map); /* keeps the memory */
+void map_free(struct map *map);
+uint64_t map_bytes(const struct map *map);
+
+#endif

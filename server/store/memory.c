@@ -1,0 +1,44 @@
+/* memory.c: see memory.h. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/store/memory.h"
+
+static void
+out_of_memory(size_t bytes)
+{
+    fprintf(stderr, "usherd: out of memory (%zu bytes more were needed); every acknowledged change is on the disk\n",
+            bytes);
+    abort();
+}
+
+void *
+store_allocate(size_t count, size_t item_size)
+{
+    void *memory = calloc(count, item_size);
+
+    if (memory == NULL)
+        out_of_memory(count * item_size);
+    return memory;
+}
+
+void *
+store_grow(void *items, size_t *capacity, size_t need, size_t item_size)
+{
+    size_t room = *capacity;
+    void *grown;
+
+    if (need <= room)
+        return items;
+    room = room < 8 ? 8 : room;
+    while (room < need)
+        room += room / 2;
+    if (room > SIZE_MAX / item_size)
+        out_of_memory(SIZE_MAX);
+    grown = realloc(items, room * item_size);
+    if (grown == NULL)
+        out_of_memory(room * item_size);
+    *capacity = room;
+    return grown;
+}

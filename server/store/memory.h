@@ -1,0 +1,13 @@
+/* memory.h: the store's memory. Running out of it ends the process at once and loudly: what was acknowledged is on the
+ * disk, so this is the same as being killed, and no half-changed index can go on serving. */
+#ifndef STORE_MEMORY_H
+#define STORE_MEMORY_H
+
+#include <stddef.h>
+
+/* Zeroed memory; never NULL. */
+void *store_allocate(size_t count, size_t item_size);
+/* Make room for `need` items in a growing array; what is added is not zeroed. Returns the array, maybe moved. */
+void *store_grow(void *items, size_t *capacity, size_t need, size_t item_size);
+
+#endif

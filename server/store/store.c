@@ -1,0 +1,304 @@
+/* store.c: the store as a whole: opening in memory, batches from begin to commit, history and figures. */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+#include <xxhash.h>
+
+#include "server/store/consumer.h"
+#include "server/store/internal.h"
+#include "server/store/memory.h"
+
+/* --- opening and closing -------------------------------------------------------------------------------------- */
+struct store *
+store_new(bool keep_history)
+{
+    struct store *store;
+
+    if (sodium_init() < 0)
+        return NULL;
+    store = store_allocate(1, sizeof *store);
+    store->tables = store_allocate(STORE_RECORD_TABLES, sizeof *store->tables);
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
+        table_open(&store->tables[number], &table_kinds[number]);
+    store->indexes = indexes_open(store->tables);
+    store->history = history_open(keep_history);
+    store->trouble = store_allocate(1, sizeof *store->trouble);
+    return store;
+}
+
+void
+store_default_house(struct house_record *house)
+{
+    *house = (struct house_record){.first_event_no = 1, .first_answer_no = 1};
+#define HOUSE_(name, usual) house->policy[HOUSE_POLICY_##name] = (usual);
+#define QUEUE_(name, usual)
+#define USHER_POLICY(SCOPE, name, usual, least, most, unit, help) SCOPE##_(name, usual)
+#include "protocol/policies.def"
+#undef HOUSE_
+#undef QUEUE_
+}
+
+void
+store_default_queue(struct queue_record *queue)
+{
+    *queue = (struct queue_record){.mode = USHER_QUEUE_OPEN};
+#define HOUSE_(name, usual)
+#define QUEUE_(name, usual)                                       queue->policy[QUEUE_POLICY_##name] = (usual);
+#define USHER_POLICY(SCOPE, name, usual, least, most, unit, help) SCOPE##_(name, usual)
+#include "protocol/policies.def"
+#undef HOUSE_
+#undef QUEUE_
+}
+
+void
+store_fill_fresh(struct store *store)
+{
+    struct house_record house;
+    struct queue_record queue;
+
+    store_default_house(&house);
+    store_default_queue(&queue);
+    house.last_queue_no = queue.queue_no = 1;
+    memcpy(queue.name, "default", sizeof "default");
+    store->batch.open = true;
+    store_put_house(store, &house);
+    store_put_queue(store, &queue);
+}
+
+struct store *
+store_open_memory(void)
+{
+    struct store *store = store_new(true);
+
+    if (store == NULL)
+        return NULL;
+    store->consumer = consumer_open();
+    store_fill_fresh(store);
+    store_batch_over(store);
+    return store;
+}
+
+void
+store_close(struct store *store)
+{
+    if (store == NULL)
+        return;
+    if (store->batch.open)
+        store_undo(store);
+    consumer_close(store->consumer);
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
+        table_close(&store->tables[number]);
+    free(store->tables);
+    indexes_close(store->indexes);
+    history_close(store->history);
+    free(store->batch.touched);
+    free(store->batch.images);
+    free(store->trouble);
+    free(store);
+}
+
+/* --- faults ------------------------------------------------------------------------------------------------------ */
+void
+store_fail(const struct store *store, enum store_status status, const char *format, ...)
+{
+    va_list arguments;
+
+    if (store->trouble->status != STORE_OK)
+        return;
+    store->trouble->status = status;
+    va_start(arguments, format);
+    vsnprintf(store->trouble->text, sizeof store->trouble->text, format, arguments);
+    va_end(arguments);
+}
+
+enum store_status
+store_fault(const struct store *store, const char **why)
+{
+    if (why != NULL)
+        *why = store->trouble->text;
+    return store->trouble->status;
+}
+
+/* --- a batch ----------------------------------------------------------------------------------------------------- */
+bool
+store_begin(struct store *store)
+{
+    assert(!store->batch.open);
+    store->trouble->status = STORE_OK;
+    store->trouble->text[0] = '\0';
+    store->batch.open = true;
+    return true;
+}
+
+void
+store_undo(struct store *store)
+{
+    assert(store->batch.open);
+    store_batch_undo(store);
+}
+
+enum store_outcome
+store_commit(struct store *store, const uint8_t *commands, size_t commands_size)
+{
+    assert(store->batch.open);
+    (void)commands;
+    (void)commands_size;
+    store->position++;
+    history_done(store->history);
+    store_batch_over(store);
+    return STORE_DONE;
+}
+
+uint64_t
+store_position(const struct store *store)
+{
+    return store->position;
+}
+
+/* --- history ------------------------------------------------------------------------------------------------------ */
+static bool
+read_row(const struct store *store, unsigned index, uint64_t key, void *out)
+{
+    bool dropped;
+    const struct history_row *row = history_see(store->history, index, key, &dropped);
+
+    return row != NULL && history_fill(index, row->bytes, row->size, out);
+}
+
+#define STORE_HISTORY(number, NAME, name, text)                                                                        \
+    void store_append_##name(struct store *store, const struct name##_row *row)                                        \
+    {                                                                                                                  \
+        assert(store->batch.open);                                                                                     \
+        history_append(store->history, HISTORY_INDEX_##NAME, row);                                                     \
+    }                                                                                                                  \
+    bool store_read_##name(const struct store *store, uint64_t key, struct name##_row *out)                            \
+    {                                                                                                                  \
+        return read_row(store, HISTORY_INDEX_##NAME, key, out);                                                        \
+    }
+#include "server/store/history.def"
+
+void
+store_drop_event(struct store *store, uint64_t event_no)
+{
+    assert(store->batch.open);
+    history_drop(store->history, HISTORY_INDEX_EVENT, event_no, 0);
+}
+
+void
+store_drop_answer(struct store *store, const struct answer_row *row)
+{
+    assert(store->batch.open);
+    history_drop(store->history, HISTORY_INDEX_ANSWER, row->answer_no,
+                 history_answer_hash(store->history, row->scope, &row->request_id));
+}
+
+bool
+store_find_answer(const struct store *store, uint64_t scope, const usher_id *request_id, struct answer_row *out)
+{
+    struct map_search search = {.hash = history_answer_hash(store->history, scope, request_id)};
+    uint64_t answer_no;
+
+    while ((answer_no = map_next(&store->history->answers, &search)) != 0)
+        if (store_read_answer(store, answer_no, out) && out->scope == scope &&
+            memcmp(&out->request_id, request_id, sizeof *request_id) == 0)
+            return true;
+    return false;
+}
+
+uint64_t
+store_answer_count(const struct store *store)
+{
+    return store->history->answers.count;
+}
+
+/* --- looking over everything ---------------------------------------------------------------------------------------
+ */
+uint64_t
+store_record_count(const struct store *store, enum store_table table)
+{
+    assert(table > 0);
+    assert(table < STORE_RECORD_TABLES);
+    return store->tables[table].count;
+}
+
+uint64_t
+store_read_count(const struct store *store, enum store_table table)
+{
+    assert(table > 0);
+    assert(table < STORE_RECORD_TABLES);
+    return store->tables[table].reads;
+}
+
+void
+store_each(const struct store *store, enum store_table number, bool (*visit)(void *context, const void *record),
+           void *context)
+{
+    const struct table *table = &store->tables[number];
+
+    assert(number > 0);
+    assert(number < STORE_RECORD_TABLES);
+    for (uint32_t slot = 0; slot < table->slot_count; slot++)
+        if ((*table_flags(table, slot) & TABLE_PRESENT) != 0 && !visit(context, table_record(table, slot)))
+            return;
+}
+
+uint64_t
+store_digest(const struct store *store)
+{
+    uint64_t digest = 0;
+
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++) {
+        const struct table *table = &store->tables[number];
+
+        for (uint32_t slot = 0; slot < table->slot_count; slot++)
+            if ((*table_flags(table, slot) & TABLE_PRESENT) != 0)
+                digest += XXH3_64bits_withSeed(table_record(table, slot), table->kind->record_size, number);
+    }
+    return digest;
+}
+
+struct store_figures
+store_figures(const struct store *store)
+{
+    struct store_figures figures = {0};
+
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
+        figures.memory_bytes += table_bytes(&store->tables[number]);
+    figures.memory_bytes += indexes_bytes(store->indexes) + history_bytes(store->history);
+    return figures;
+}
+
+/* --- the history consumer ------------------------------------------------------------------------------------------
+ */
+enum store_step
+store_consumer_step(struct store *store, uint32_t most)
+{
+    if (store->consumer_failures > 0) {
+        store->consumer_failures--;
+        return STORE_STEP_FAILED;
+    }
+    return consumer_step(store, most);
+}
+
+void
+store_consumer_fail(struct store *store, uint32_t steps)
+{
+    store->consumer_failures = steps;
+}
+
+uint64_t
+store_consumer_cursor(const struct store *store)
+{
+    return consumer_cursor(store);
+}
+
+size_t
+store_consumer_rows(const struct store *store, uint64_t user_no, uint64_t after_event_no, struct history_record *rows,
+                    size_t most, bool *more)
+{
+    return consumer_rows(store, user_no, after_event_no, rows, most, more);
+}

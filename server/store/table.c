@@ -1,0 +1,110 @@
+/* table.c: records in chunks that never move, found by a hash of their key.
+ *
+ *     map: key -> slot        chunks: |record|record|...|  |record|...      flags: one byte a slot
+ *
+ * What a batch, a sweep or an index makes of a slot is not known here. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/store/memory.h"
+#include "server/store/table.h"
+
+#define TABLE_CHUNK_BYTES 262144u
+
+void
+table_open(struct table *table, const struct table_kind *kind)
+{
+    *table = (struct table){.kind = kind};
+    while ((kind->record_size << (table->chunk_shift + 1)) <= TABLE_CHUNK_BYTES)
+        table->chunk_shift++;
+}
+
+void
+table_close(struct table *table)
+{
+    uint32_t chunks = (table->slot_count + (1u << table->chunk_shift) - 1) >> table->chunk_shift;
+
+    for (uint32_t chunk = 0; chunk < chunks; chunk++) {
+        free(table->chunks[chunk]);
+        free(table->flags[chunk]);
+    }
+    free(table->chunks);
+    free(table->flags);
+    free(table->free_slots);
+    map_free(&table->map);
+}
+
+uint64_t
+table_bytes(const struct table *table)
+{
+    uint64_t chunks = (table->slot_count + (1u << table->chunk_shift) - 1) >> table->chunk_shift;
+
+    return (chunks << table->chunk_shift) * (table->kind->record_size + 1) + map_bytes(&table->map) +
+           table->free_room * sizeof *table->free_slots;
+}
+
+uint64_t
+table_key(const struct table *table, uint32_t slot)
+{
+    uint64_t key;
+
+    memcpy(&key, table_record(table, slot), sizeof key);
+    return key;
+}
+
+uint32_t
+table_find(const struct table *table, uint64_t key)
+{
+    uint64_t value = map_get(&table->map, store_mix(key));
+
+    return value == 0 ? TABLE_NO_SLOT : (uint32_t)(value - 1);
+}
+
+uint32_t
+table_take(struct table *table, uint64_t key)
+{
+    uint32_t slot;
+
+    if (table->free_count > 0) {
+        slot = table->free_slots[--table->free_count];
+    } else {
+        size_t chunk = table->slot_count >> table->chunk_shift;
+
+        assert(table->slot_count < TABLE_NO_SLOT);
+        slot = table->slot_count;
+        if ((slot & ((1u << table->chunk_shift) - 1)) == 0) {
+            table->chunks = store_grow(table->chunks, &table->chunks_room, chunk + 1, sizeof *table->chunks);
+            table->flags = store_grow(table->flags, &table->flags_room, chunk + 1, sizeof *table->flags);
+            table->chunks[chunk] = store_allocate((size_t)1 << table->chunk_shift, table->kind->record_size);
+            table->flags[chunk] = store_allocate((size_t)1 << table->chunk_shift, 1);
+        }
+        table->slot_count++;
+    }
+    memset(table_record(table, slot), 0, table->kind->record_size);
+    memcpy(table_record(table, slot), &key, sizeof key);
+    *table_flags(table, slot) = 0;
+    map_add(&table->map, store_mix(key), (uint64_t)slot + 1);
+    return slot;
+}
+
+void
+table_give_back(struct table *table, uint32_t slot)
+{
+    assert((*table_flags(table, slot) & TABLE_PRESENT) == 0);
+    map_remove(&table->map, store_mix(table_key(table, slot)), (uint64_t)slot + 1);
+    *table_flags(table, slot) = 0;
+    table->free_slots =
+        store_grow(table->free_slots, &table->free_room, table->free_count + 1, sizeof *table->free_slots);
+    table->free_slots[table->free_count++] = slot;
+}
+
+const void *
+table_see(const struct table *table, uint64_t key)
+{
+    uint32_t slot = table_find(table, key);
+
+    if (slot == TABLE_NO_SLOT || (*table_flags(table, slot) & TABLE_PRESENT) == 0)
+        return NULL;
+    return table_record(table, slot);
+}

@@ -1,0 +1,67 @@
+/* table.h: one table of fixed-size records in memory, keyed by the 64-bit number that each record begins with. */
+#ifndef STORE_TABLE_H
+#define STORE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/store/map.h"
+
+enum table_flag {
+    TABLE_PRESENT = 1, /* there is such a record; without it the slot only remembers a removal */
+    TABLE_TOUCHED = 2, /* changed in the present batch: its before-image is kept */
+    TABLE_DIRTY = 4    /* the row on the disk is older: the key is in one of the dirty lists */
+};
+
+struct table_kind {
+    const char *name;
+    size_t record_size;
+    uint8_t number;
+};
+
+struct table {
+    const struct table_kind *kind;
+    struct map map; /* store_mix(key) -> slot + 1 */
+    uint8_t **chunks;
+    uint8_t **flags; /* for each chunk, for each slot */
+    size_t chunks_room, flags_room;
+    unsigned chunk_shift; /* slots a chunk, as a power of two */
+    uint32_t slot_count;
+    uint32_t *free_slots;
+    size_t free_count, free_room;
+    uint64_t count; /* records present */
+    uint64_t reads;
+};
+
+#define TABLE_NO_SLOT UINT32_MAX
+
+void table_open(struct table *table, const struct table_kind *kind);
+void table_close(struct table *table);
+uint64_t table_bytes(const struct table *table);
+
+/* A record's place never moves while it has its slot. */
+uint32_t table_find(const struct table *table, uint64_t key);
+uint32_t table_take(struct table *table, uint64_t key); /* a new slot; not PRESENT, the key set, the rest zero */
+void table_give_back(struct table *table, uint32_t slot);
+
+static inline uint8_t *
+table_record(const struct table *table, uint32_t slot)
+{
+    uint32_t within = slot & ((1u << table->chunk_shift) - 1);
+
+    return table->chunks[slot >> table->chunk_shift] + (size_t)within * table->kind->record_size;
+}
+
+static inline uint8_t *
+table_flags(const struct table *table, uint32_t slot)
+{
+    return &table->flags[slot >> table->chunk_shift][slot & ((1u << table->chunk_shift) - 1)];
+}
+
+uint64_t table_key(const struct table *table, uint32_t slot);
+
+/* The record if there is one, else NULL. */
+const void *table_see(const struct table *table, uint64_t key);
+
+#endif
