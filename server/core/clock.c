@@ -1,0 +1,167 @@
+/* clock.c: the queue's sale clock, and the tick that ends what is due.
+ *
+ * Every queue has a clock of its own that stands still while the queue is frozen (Q9). Deadlines of holds, leases,
+ * admissions and claims are kept in that clock, so that a freeze moves them all by its length and rewrites none.
+ *
+ * The tick works in small bites (policy tick_max) and the truth never waits for it: whoever looks at a hold or a ticket
+ * compares its deadline with the batch's stamp. A deadline is over *at* its moment, not after it; hold_is_over() and
+ * ticket_state_now() are the only places that know. */
+#include "server/core/internal.h"
+
+#define DAY_MS UINT64_C(86400000)
+#define ANSWERS_EXPIRED_A_TICK 64u
+
+static uint64_t
+frozen_total(const struct core *core, const struct queue_record *queue)
+{
+    return queue->frozen_ms + (queue->frozen_at_ms != 0 ? core->now_ms - queue->frozen_at_ms : 0);
+}
+
+uint64_t
+queue_sale_ms(const struct core *core, const struct queue_record *queue)
+{
+    return core->now_ms - frozen_total(core, queue);
+}
+
+uint64_t
+queue_moment_ms(const struct queue_record *queue, uint64_t due)
+{
+    return queue->frozen_at_ms != 0 ? 0 : due + queue->frozen_ms;
+}
+
+bool
+queue_has_backlog(const struct core *core, const struct queue_record *queue)
+{
+    struct store_due due;
+    return store_next_due(core->store, queue->queue_no, &due) && due.due <= queue_sale_ms(core, queue);
+}
+
+static void
+end_one(struct core *core, const struct store_due *due)
+{
+    if (due->table == STORE_TABLE_HOLD) {
+        hold_end(core, due->key, ENDED_EXPIRED);
+        return;
+    }
+    const struct ticket_record *ticket = store_see_ticket(core->store, due->key);
+    assert(ticket != NULL);
+    if (ticket_is_live(ticket))
+        ticket_end(core, due->key, USHER_PLACE_EXPIRED);
+    else
+        store_remove_ticket(core->store, due->key); /* ended_keep_ms after its end nobody asks any more */
+}
+
+static bool
+end_due_of_queue(struct core *core, uint64_t queue_no)
+{
+    struct store_due due;
+    bool any = false;
+    uint64_t sale_ms = queue_sale_ms(core, store_see_queue(core->store, queue_no));
+
+    while (core->budget > 0 && store_next_due(core->store, queue_no, &due) && due.due <= sale_ms) {
+        core->budget--;
+        end_one(core, &due);
+        any = true;
+    }
+    return any;
+}
+
+/* M3: answers without money are forgotten after request_id_days. They stand in order of their moments, so a cursor is
+ * enough; quiet_* spares the read of a row that is known to be too young. */
+static bool
+forget_answers(struct core *core)
+{
+    uint64_t keep_ms = house_policy(core, HOUSE_POLICY_request_id_days) * DAY_MS;
+    bool any = false;
+
+    for (uint32_t i = 0; i < ANSWERS_EXPIRED_A_TICK; i++) {
+        uint64_t answer_no = core->house.first_answer_no;
+        if (answer_no > core->house.last_answer_no)
+            return any;
+        if (core->quiet_answer_no == answer_no && core->quiet_at_ms + keep_ms > core->now_ms)
+            return any;
+        if (store_read_answer(core->store, answer_no, &core->answer)) {
+            core->quiet_answer_no = answer_no;
+            core->quiet_at_ms = core->answer.at_ms;
+            if (core->answer.at_ms + keep_ms > core->now_ms)
+                return any;
+            if (!core->answer.for_ever)
+                store_drop_answer(core->store, &core->answer);
+        }
+        core_house(core)->first_answer_no++;
+        any = true;
+    }
+    return any;
+}
+
+bool
+core_tick_all(struct core *core)
+{
+    bool any = false;
+    uint64_t queue_no = store_first_queue(core->store);
+
+    while (queue_no != 0) {
+        any |= end_due_of_queue(core, queue_no);
+        any |= queue_admit(core, queue_no, UINT32_MAX) > 0;
+        queue_no = store_next_queue(core->store, store_see_queue(core->store, queue_no)->queue_id);
+    }
+    any |= forget_answers(core);
+    return any;
+}
+
+uint64_t
+core_next_due_ms(const struct core *core, uint64_t now_ms)
+{
+    struct core *self = (struct core *)core; /* only now_ms and the house's copy change */
+    uint64_t next_ms = UINT64_MAX;
+    struct store_due due;
+
+    store_get_house(core->store, 0, &self->house);
+    self->now_ms = now_ms > core->house.stamp_ms ? now_ms : core->house.stamp_ms;
+    for (uint64_t queue_no = store_first_queue(core->store); queue_no != 0;) {
+        const struct queue_record *queue = store_see_queue(core->store, queue_no);
+        uint64_t moment_ms = queue_admission_ms(core, queue);
+        if (moment_ms < next_ms)
+            next_ms = moment_ms;
+        if (queue->frozen_at_ms == 0 && store_next_due(core->store, queue_no, &due) &&
+            queue_moment_ms(queue, due.due) < next_ms)
+            next_ms = queue_moment_ms(queue, due.due);
+        queue_no = store_next_queue(core->store, queue->queue_id);
+    }
+    /* Forgetting answers is in no hurry: it rides on the next batch that something else makes. */
+    return next_ms;
+}
+
+void
+core_end_due_of_user(struct core *core, uint64_t user_no)
+{
+    struct user_record user;
+    struct queue_record queue;
+    bool again = true;
+
+    /* Ending one changes both lists, so begin anew; both are short (HOLDS_PER_USER, one ticket a queue). */
+    while (again) {
+        again = false;
+        store_get_user(core->store, user_no, &user);
+        for (uint64_t key = user.first_ticket; key != 0 && !again;) {
+            struct ticket_record ticket;
+            store_get_ticket(core->store, key, &ticket);
+            store_get_queue(core->store, TICKET_QUEUE_NO(key), &queue);
+            if (ticket_state_now(core, &queue, &ticket) == USHER_PLACE_EXPIRED) {
+                ticket_end(core, key, USHER_PLACE_EXPIRED);
+                again = true;
+            }
+            key = ticket.next_of_user;
+        }
+        for (uint64_t id = user.first_hold; id != 0 && !again;) {
+            struct hold_record hold;
+            store_get_hold(core->store, id, &hold);
+            store_get_queue(core->store, hold.queue_no, &queue);
+            if (hold_is_over(core, &queue, &hold)) {
+                hold_end(core, id, ENDED_EXPIRED);
+                again = true;
+            }
+            id = hold.next_of_user;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+/* report.c: what can be asked afterwards: an answer by its request id, events, the house's figures (X3, X5). */
+#include "server/core/internal.h"
+
+usher_result
+core_ping(struct core *core, const struct core_request *request, const void *body, void *out)
+{
+    (void)core;
+    (void)request;
+    ((usher_ping_reply *)out)->echo = ((const usher_ping_request *)body)->echo;
+    return USHER_OK;
+}
+
+usher_result
+core_lookup(struct core *core, const struct core_request *request, const void *body, void *out)
+{
+    const usher_lookup_request *ask = body;
+    usher_lookup_reply *reply = out;
+    static const usher_uuid nobody;
+    bool named = memcmp(&request->asker.user, &nobody, sizeof nobody) != 0;
+    uint64_t scope = named ? core->user_no << 1 : (uint64_t)request->asker.client_no << 1 | 1;
+    struct answer_row *row = &core->answer;
+
+    if (scope == 0 || !store_find_answer(core->store, scope, &ask->request_id, row))
+        return USHER_REQUEST_NOT_FOUND;
+    reply->opcode = row->opcode;
+    reply->result = row->result;
+    reply->at_ms = row->at_ms;
+    reply->body_count = row->body_size;
+    memcpy(reply->body, row->body, row->body_size);
+    return USHER_OK;
+}
+
+usher_result
+core_events(struct core *core, const struct core_request *request, const void *body, void *out)
+{
+    const usher_events_request *ask = body;
+    usher_events_reply *reply = out;
+    uint64_t limit = sizeof reply->event / sizeof *reply->event;
+    struct event_row row;
+
+    (void)request;
+    if (ask->limit != 0 && ask->limit < limit)
+        limit = ask->limit;
+    reply->first_event_no = core->house.first_event_no;
+    reply->last_event_no = core->house.last_event_no;
+    uint64_t event_no = ask->after_event_no + 1;
+    if (ask->after_event_no != UINT64_MAX && event_no < core->house.first_event_no)
+        return core_refuse_detail(core, USHER_EVENTS_LOST, core->house.first_event_no);
+    for (; ask->after_event_no != UINT64_MAX && event_no <= core->house.last_event_no; event_no++) {
+        if (reply->event_count == limit || !store_read_event(core->store, event_no, &row))
+            break;
+        reply->event[reply->event_count++] = (usher_event){.event_no = row.event_no,
+                                                           .at_ms = row.at_ms,
+                                                           .kind = row.kind,
+                                                           .user = row.user,
+                                                           .queue_id = row.queue_id,
+                                                           .position = row.position,
+                                                           .concert_id = row.concert_id,
+                                                           .date_id = row.date_id,
+                                                           .seat_no = row.seat_no,
+                                                           .reservation_id = row.reservation_id,
+                                                           .payment_id = row.payment_id,
+                                                           .refund_id = row.refund_id,
+                                                           .amount = row.amount};
+    }
+    return USHER_OK;
+}
+
+static bool
+add_balance(void *context, const void *record)
+{
+    *(int64_t *)context += ((const struct user_record *)record)->balance;
+    return true;
+}
+
+usher_result
+core_info(struct core *core, const struct core_request *request, const void *body, void *out)
+{
+    const usher_info_request *ask = body;
+    usher_info_reply *reply = out;
+    const struct house_record *house = &core->house;
+    struct store_counts counts = store_house_counts(core->store);
+    struct store_figures figures = store_figures(core->store);
+
+    (void)request;
+    *reply = (usher_info_reply){
+        .position = store_position(core->store),
+        .stamp_ms = house->stamp_ms,
+        .catalogue_version = house->catalogue_version,
+        .user_count = store_record_count(core->store, STORE_TABLE_USER),
+        .hold_count = store_record_count(core->store, STORE_TABLE_HOLD),
+        .seat_count = counts.seats,
+        .sold_count = counts.sold,
+        .payment_count = house->last_payment_id,
+        .entry_count = house->last_entry_no,
+        .top_ups = house->top_ups,
+        .sales = house->sales,
+        .ledger_sum = house->top_ups + house->sales,
+        .last_event_no = house->last_event_no,
+        .history_event_no = store_consumer_cursor(core->store),
+        .answer_count = store_answer_count(core->store),
+        .journal_count = figures.journal_count,
+        .store_bytes = figures.store_bytes,
+        .digest = ask->digest ? store_digest(core->store) : 0,
+    };
+    store_each(core->store, STORE_TABLE_USER, add_balance, &reply->ledger_sum); /* recounted, not remembered */
+    for (uint64_t queue_no = store_first_queue(core->store); queue_no != 0;) {
+        reply->waiting_count += store_waiting_count(core->store, queue_no);
+        reply->active_count += store_active_count(core->store, queue_no);
+        queue_no = store_next_queue(core->store, store_see_queue(core->store, queue_no)->queue_id);
+    }
+    return USHER_OK;
+}
