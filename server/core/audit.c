@@ -259,6 +259,7 @@ check_house(struct audit *audit, const struct house_record *house)
     CHECK("S1 (as many holds as held seats)", audit->holds == audit->held_seats, "house", 0);
     CHECK("S4 (each hold in one list)", audit->holds == audit->holds_in_lists, "house", 0);
     CHECK("L1 (each live ticket in one list)", audit->live_tickets == audit->live_in_lists, "house", 0);
+    CHECK("C1 (balances)", audit->balances == store_balance_sum(audit->store), "house", 0);
     CHECK("P1", audit->balances + house->top_ups + house->sales == 0, "house", 0);
     CHECK("C2 (each sold seat has an owner)", audit->owned_seats == audit->sale_count, "house", 0);
     CHECK("C3 (as many notes as blocked seats)",

@@ -66,13 +66,6 @@ core_events(struct core *core, const struct core_request *request, const void *b
     return USHER_OK;
 }
 
-static bool
-add_balance(void *context, const void *record)
-{
-    *(int64_t *)context += ((const struct user_record *)record)->balance;
-    return true;
-}
-
 usher_result
 core_info(struct core *core, const struct core_request *request, const void *body, void *out)
 {
@@ -95,7 +88,7 @@ core_info(struct core *core, const struct core_request *request, const void *bod
         .entry_count = house->last_entry_no,
         .top_ups = house->top_ups,
         .sales = house->sales,
-        .ledger_sum = house->top_ups + house->sales,
+        .ledger_sum = house->top_ups + house->sales + store_balance_sum(core->store),
         .last_event_no = house->last_event_no,
         .history_event_no = store_consumer_cursor(core->store),
         .answer_count = store_answer_count(core->store),
@@ -103,7 +96,6 @@ core_info(struct core *core, const struct core_request *request, const void *bod
         .store_bytes = figures.store_bytes,
         .digest = ask->digest ? store_digest(core->store) : 0,
     };
-    store_each(core->store, STORE_TABLE_USER, add_balance, &reply->ledger_sum); /* recounted, not remembered */
     for (uint64_t queue_no = store_first_queue(core->store); queue_no != 0;) {
         reply->waiting_count += store_waiting_count(core->store, queue_no);
         reply->active_count += store_active_count(core->store, queue_no);

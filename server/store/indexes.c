@@ -117,6 +117,7 @@ change_user(struct indexes *indexes, const void *before, const void *after)
 
     change_hashed(indexes, &indexes->users, old ? &old->uuid : NULL, old ? old->user_no : 0, new ? &new->uuid : NULL,
                   new ? new->user_no : 0, sizeof(usher_uuid));
+    indexes->balance_sum += (new ? new->balance : 0) - (old ? old->balance : 0);
 }
 
 static void

@@ -27,6 +27,7 @@ struct date_index {
 struct indexes {
     const struct table *tables; /* by number; not ours */
     uint8_t secret[16];         /* of the hashes of what clients choose, so that nobody can make them collide */
+    int64_t balance_sum; /* over all users */
     struct map users, queues, concerts, plans, dates, client_keys, client_codes;
     struct ordered queues_by_id, concerts_by_id, dates_by_id;
     struct queue_index **queue; /* by queue_no; NULL for numbers not seen */

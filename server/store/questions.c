@@ -46,6 +46,12 @@ find_hashed(const struct store *store, const struct map *map, enum store_table t
     return number;
 }
 
+int64_t
+store_balance_sum(const struct store *store)
+{
+    return store->indexes->balance_sum;
+}
+
 uint64_t
 store_find_user(const struct store *store, const usher_uuid *uuid)
 {

@@ -135,6 +135,8 @@ struct store_counts {
 struct store_counts store_date_counts(const struct store *store, uint64_t date_no);
 struct store_counts store_queue_counts(const struct store *store, uint64_t queue_no); /* all dates behind the queue */
 struct store_counts store_house_counts(const struct store *store);
+/* The sum of all users' balances, kept as they change. */
+int64_t store_balance_sum(const struct store *store);
 
 /* --- history: for each row of history.def -----------------------------------------------------------------
  *   void store_append_entry(store, &row)                    the key is its first field; variable ends by their counts
