@@ -1,0 +1,437 @@
+/* usher.h: sell concert seats through an Usher server, from C and C++.
+ *
+ * This is the whole public interface; what is not here may change any day. The words of the wire (usher_join_request,
+ * usher_result, USHER_ROLE_ADMIN and so on) come from protocol/protocol.h, which grows from the row files beside it.
+ *
+ *     usher_options options = {0};
+ *     usher_client *client;
+ *     options.key_file = "shop.key";
+ *     if (usher_client_open(&options, &client) != USHER_STATUS_ANSWERED)
+ *         complain(usher_client_error(client));
+ *     ...
+ *     usher_client_close(client);
+ *
+ * Bad news comes in two kinds that are never mixed:
+ *   usher_status   the call got no answer: no network, no time, no memory;
+ *   usher_result   the server answered, and this is its decision: usher_client_answer(client)->result.
+ * A call that returns USHER_STATUS_ANSWERED has filled in *reply if, and only if, the result is USHER_OK. On every
+ * other result the answer's refusal says what stands in the way and until when.
+ *
+ * Threads. A client is one connection and belongs to one thread at a time: two calls at once on one client end the
+ * program by assertion. Different clients share nothing. Don't carry a client over fork(). No call raises SIGPIPE.
+ *
+ * Time. Every call has an absolute deadline on the monotonic clock, timeout_ms after it began, and returns by then.
+ * (One exception: a host name in options.server is resolved by getaddrinfo(), which knows no deadline; a numeric
+ * address isn't.) Moments in requests and replies are the server's, in milliseconds since 1970; the local clock never
+ * matters.
+ *
+ * Retry. Every command carries a 128-bit request id. Leave it all zero and the SDK makes a new one; the answer says
+ * which. When a connection or a reply is lost, the SDK connects again and sends the same request under the same id
+ * until the deadline: the server carries it out once (M3), so this is safe. When the deadline passes first, the status
+ * says what is known: USHER_STATUS_NOT_SENT or USHER_STATUS_MAYBE_APPLIED. After the latter, call again with the same
+ * body and the id that the answer names, or ask usher_lookup(): both are safe at any time and from any process. */
+#ifndef USHER_H
+#define USHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/protocol.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- what became of a call ----------------------------------------------------------------------------- */
+/* Except for the two that say otherwise, a status other than ANSWERED means that nothing has happened: the request has
+ * not left this process whole. */
+typedef enum usher_status {
+    USHER_STATUS_ANSWERED = 0,      /* the server decided: see usher_client_answer() */
+    USHER_STATUS_NOT_SENT = 1,      /* no server could be reached before the deadline */
+    USHER_STATUS_MAYBE_APPLIED = 2, /* a command was sent and no answer came: ask again under its request id */
+    USHER_STATUS_NO_ANSWER = 3,     /* a query was sent and no answer came; it changes nothing */
+    USHER_STATUS_BAD_ARGUMENT = 4,  /* a pointer, an option or a field can't be right: the error text names it */
+    USHER_STATUS_NO_MEMORY = 5,
+    USHER_STATUS_KEY_FILE = 6,      /* the key file is missing, not readable, readable by others, or not one */
+    USHER_STATUS_HELLO_REFUSED = 7, /* the server turned this client away: the answer's result says why */
+    USHER_STATUS_UNTRUSTED = 8,     /* the server's key is not options.server_key, or it did not prove it */
+    USHER_STATUS_WRONG_SERVER = 9   /* what answers there is not an Usher server that speaks this protocol */
+} usher_status;
+
+/* The status in words ("no server could be reached before the deadline"). Never NULL, lives for ever. */
+USHER_API const char *usher_status_text(usher_status status);
+
+/* The last answer of a client. The last call's opcode and request id are here whatever its status; the rest is zero,
+ * and result is USHER_RESULT_NONE, unless the status was ANSWERED or HELLO_REFUSED. */
+typedef struct usher_answer {
+    usher_result result;
+    uint16_t opcode;
+    uint8_t replayed;    /* 1: the first answer to this request id, given again */
+    uint8_t retryable;   /* 1: nothing was done, and the same request may be sent again after refusal.retry_after_ms */
+    uint32_t attempts;   /* how often the request was put on a connection */
+    uint64_t stamp_ms;   /* the server's time */
+    usher_id request_id; /* of a command: the one used; else zero */
+    usher_refusal refusal; /* all zero when the result is OK */
+} usher_answer;
+
+/* --- keys ------------------------------------------------------------------------------------------------ */
+/* A client's Ed25519 key pair, in libsodium's 64-byte form: seed, then public half. Wipe copies with
+ * usher_secret_wipe(). */
+typedef struct usher_secret {
+    uint8_t bytes[64];
+} usher_secret;
+
+/* Make a new key pair from the system's random source. */
+USHER_API void usher_key_make(usher_secret *secret);
+/* The public half. */
+USHER_API void usher_key_public(const usher_secret *secret, usher_key *public_key);
+/* Read a key file: one line, "usher-key-1 " and 128 hex digits. The file must belong to nobody but its owner (mode 0600
+ * or less). Returns ANSWERED, KEY_FILE or BAD_ARGUMENT; on failure *secret is zero and why, unless it is NULL, gets one
+ * line of at most why_size bytes, NUL included. */
+USHER_API usher_status usher_key_load(const char *path, usher_secret *secret, char *why, size_t why_size);
+/* Write a new key file with mode 0600. An existing file is never overwritten: KEY_FILE. Else as usher_key_load(). */
+USHER_API usher_status usher_key_save(const char *path, const usher_secret *secret, char *why, size_t why_size);
+USHER_API void usher_secret_wipe(usher_secret *secret);
+
+/* Make a one-time enrolment code of 32 random bytes, and the hash that usher_invite() sends in its place. */
+USHER_API void usher_code_make(usher_key *code, usher_key *code_hash);
+
+/* --- opening and closing ------------------------------------------------------------------------------- */
+typedef struct usher_client usher_client;
+
+/* All zeros but a key is a sensible client. Everything is copied by usher_client_open(). */
+typedef struct usher_options {
+    const char *server;          /* "host:port", or several with commas between, tried in turn; IPv6 as "[::1]:7411".
+                                  * NULL: "127.0.0.1:7411" */
+    const char *key_file;        /* this client's key; or NULL, and: */
+    const usher_secret *secret;  /* the key itself */
+    const usher_key *server_key; /* the only service key to accept; NULL: any that the server proves */
+    uint32_t timeout_ms;         /* for each call; 0: 5,000 */
+    uint32_t retry_ms_least;     /* the first pause between attempts is random in 0 .. this; 0: 50 */
+    uint32_t retry_ms_most;      /* it doubles up to this; 0: 5,000 */
+    uint8_t fail_fast;           /* 1: an address that can't be connected to is not tried again within one call */
+    uint8_t retry_later;         /* 1: answers of the class LATER are retried until the deadline, not returned */
+    uint8_t connect_later;       /* 1: usher_client_open() doesn't connect; the first call does */
+    uint8_t unused[5];           /* must be zero */
+    uint64_t reserved[6];        /* must be zero */
+} usher_options;
+
+/* Make a client, connect it, check the server's proof and give this client's own.
+ *
+ * Returns ANSWERED; NOT_SENT, BAD_ARGUMENT, NO_MEMORY, KEY_FILE, HELLO_REFUSED (results BUSY, GOING_AWAY,
+ * SIGNATURE_WRONG, CLIENT_UNKNOWN, CLIENT_REVOKED), UNTRUSTED or WRONG_SERVER. *client is set in every case and must be
+ * closed; after a failure it is good for usher_client_error(), usher_client_answer() and usher_client_close() alone,
+ * which all welcome the NULL that NO_MEMORY leaves. */
+USHER_API usher_status usher_client_open(const usher_options *options, usher_client **client);
+
+/* As usher_client_open(), but become a client with the one-time code of an invitation; the key that the options name
+ * (see usher_key_make) is this client's from then on. connect_later must be 0. A retry after a lost reply finds the
+ * enrolment that was made. Further results: CODE_UNKNOWN, KEY_IN_USE. Save the key first: a code works once. */
+USHER_API usher_status usher_client_enrol(const usher_options *options, const usher_key *code, usher_client **client);
+
+/* Cut the connection, wipe the key, free everything. NULL is welcome. What was sent and not answered stays unknown. */
+USHER_API void usher_client_close(usher_client *client);
+
+/* The last failure in one line, without a newline: for a status what went wrong and where, for a refusal its name and
+ * text. "" after a success. Lives until the next call on this client. */
+USHER_API const char *usher_client_error(const usher_client *client);
+/* The last answer. Never NULL; changes with the next call. */
+USHER_API const usher_answer *usher_client_answer(const usher_client *client);
+
+/* Who this client is, as the server said when it connected last; zero and "" before that. */
+USHER_API usher_role usher_client_role(const usher_client *client);
+USHER_API uint32_t usher_client_number(const usher_client *client);
+USHER_API const char *usher_client_name(const usher_client *client);
+/* The service's public key: what usher_ticket_verify() asks for. All zero before the first connection. */
+USHER_API const usher_key *usher_client_server_key(const usher_client *client);
+/* The address in use or last tried, "127.0.0.1:7411". */
+USHER_API const char *usher_client_address(const usher_client *client);
+
+/* The time that every call from now on has; 0: 5,000. And the next call alone. */
+USHER_API void usher_client_set_timeout(usher_client *client, uint32_t timeout_ms);
+USHER_API void usher_client_set_next_timeout(usher_client *client, uint32_t timeout_ms);
+
+/* --- calls ------------------------------------------------------------------------------------------------
+ * All have one form: the request is read, never changed; *reply is written when the answer is OK, and only then.
+ * Request and reply belong to the caller and hold no pointers. Neither may be NULL. A request begins as all zeros:
+ * `usher_reserve_request ask = {0};`.
+ *
+ * Fields that many requests share:
+ *   request_id   all zero: the SDK makes one; else the caller's own, for a retry over a crash of the caller
+ *   token        the queue token, token_count bytes, as usher_join() gave it. Clients whose role allows it may leave it
+ *                out (token_count 0) and name the user
+ *   user         with a token: zero or the token's own user; without: whom it is about
+ *
+ * Status: ANSWERED; NOT_SENT; MAYBE_APPLIED (commands) or NO_ANSWER (queries); BAD_ARGUMENT; HELLO_REFUSED, UNTRUSTED
+ * and WRONG_SERVER when the connection had to be made anew. Each function lists its own results in their order of
+ * precedence. Besides them, each can give
+ *   ROLE_REFUSED, FIELD_INVALID (refusal.detail: the field's number, from 1)
+ *   GOING_AWAY, BUSY, NOT_EXECUTED, and commands STORAGE_FAULT, STORAGE_FULL: class LATER, nothing was done
+ *   MISMATCH: commands whose request id was used for something else (M3)
+ * and those with a token the proof's results TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_UNKNOWN_KEY, TOKEN_FORGED,
+ * TOKEN_OTHER_USER (Q12), USER_MISSING when neither token nor user is there, and where the token must be ACTIVE its
+ * state's: TOKEN_USED, TOKEN_EXPIRED, TOKEN_OTHER_QUEUE, TOKEN_WAITING (Q13). */
+
+/* Any of the calls below by its opcode: request and reply point to the structs of that message's layouts. Connection
+ * messages (HELLO, AUTHENTICATE, ENROL) and unknown opcodes are BAD_ARGUMENT. */
+USHER_API usher_status usher_call(usher_client *client, uint16_t opcode, const void *request, void *reply);
+
+/* Ask whether the server answers. The answer's stamp_ms is its time. */
+USHER_API usher_status usher_ping(usher_client *client, const usher_ping_request *request, usher_ping_reply *reply);
+
+/* --- the queue --- */
+
+/* Take a place in a queue, or find the one that the user has: joining again keeps it (T1, T4, Q1, Q2). The reply's
+ * token is what every other call asks for; ranks and estimates are of this moment, and next_poll_ms says when to call
+ * usher_place(). A queue with grants left and nobody waiting admits at once: state ACTIVE (Q3).
+ *
+ * Results: QUEUE_NOT_FOUND, USER_MISSING. */
+USHER_API usher_status usher_join(usher_client *client, const usher_join_request *request, usher_join_reply *reply);
+
+/* Read one's place and keep it alive (T3, Q6): the token may be in any state. Poll no more often than next_poll_ms
+ * says; a waiter who doesn't poll within the lease has left. Results: TOKEN_EXPIRED when the place is no longer
+ * remembered. */
+USHER_API usher_status usher_place(usher_client *client, const usher_place_request *request, usher_place_reply *reply);
+
+/* Give the place up and release its holds (Q7, Q8). Leaving twice is OK and tells how the place ended.
+ * Results: TOKEN_EXPIRED when the place is no longer remembered. */
+USHER_API usher_status usher_leave(usher_client *client, const usher_leave_request *request, usher_leave_reply *reply);
+
+/* --- the catalogue --- */
+
+/* A page of concerts, and the version under which it may be cached (C3). Needs no token. */
+USHER_API usher_status usher_concerts(usher_client *client, const usher_concerts_request *request,
+                                      usher_concerts_reply *reply);
+
+/* A page of a concert's dates with what is free (C1); all = USHER_FLAG_YES: those that can't be reserved as well.
+ * Results: TOKEN_OTHER_QUEUE, CONCERT_NOT_FOUND. */
+USHER_API usher_status usher_dates(usher_client *client, const usher_dates_request *request, usher_dates_reply *reply);
+
+/* The free seats of a date, a bit for each (C2): read with usher_seat_is_free(). A date of more than 16,384 seats takes
+ * several calls: first_block goes on by free_block_count.
+ * Results: TOKEN_OTHER_QUEUE, CONCERT_NOT_FOUND, DATE_NOT_FOUND. */
+USHER_API usher_status usher_seats(usher_client *client, const usher_seats_request *request, usher_seats_reply *reply);
+
+/* A date's sections, rows and prices. Needs no token.
+ * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND. */
+USHER_API usher_status usher_plan(usher_client *client, const usher_plan_request *request, usher_plan_reply *reply);
+
+/* --- seats --- */
+
+/* Keep seats from everybody else until they are paid for or the time runs out: all of them or none (R1, H1, H4). The
+ * price is fixed now (H5). A seat that the user holds already keeps its reservation and its deadline (H3).
+ * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, FROZEN, DATE_PAST, NOT_ON_SALE, SEATS_NONE, SEAT_DUPLICATE,
+ * SEATS_PER_REQUEST, SEAT_NOT_FOUND, SEATS_PER_USER, HOLDS_PER_USER, SOLD, BLOCKED, HELD. With the seats' own results
+ * refusal.conflict lists each seat in the way and until when, never whose it is (H2). */
+USHER_API usher_status usher_reserve(usher_client *client, const usher_reserve_request *request,
+                                     usher_reserve_reply *reply);
+
+/* Hold the best `count` seats that are free, of one price grade or USHER_GRADE_ANY; together = USHER_FLAG_YES: side by
+ * side or not at all (H9).
+ * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, FROZEN, DATE_PAST, NOT_ON_SALE, SOLD_OUT, ALL_HELD, SEATS_NONE,
+ * SEATS_PER_REQUEST, SEATS_PER_USER, HOLDS_PER_USER, NOT_ENOUGH_SEATS, NOT_TOGETHER. */
+USHER_API usher_status usher_reserve_best(usher_client *client, const usher_reserve_best_request *request,
+                                          usher_reserve_best_reply *reply);
+
+/* Give holds up; those that are over already count as done (H6).
+ * Results: RESERVATION_NOT_FOUND, NOT_YOURS, ALREADY_PAID. */
+USHER_API usher_status usher_release(usher_client *client, const usher_release_request *request,
+                                     usher_release_reply *reply);
+
+/* Take new seats and free the old in one step; the deadline stays (H11).
+ * Results: those of usher_reserve(), and RESERVATION_NOT_FOUND, NOT_YOURS, ALREADY_PAID, HOLD_EXPIRED. */
+USHER_API usher_status usher_swap(usher_client *client, const usher_swap_request *request, usher_swap_reply *reply);
+
+/* The user's live holds, oldest first. */
+USHER_API usher_status usher_holds(usher_client *client, const usher_holds_request *request, usher_holds_reply *reply);
+
+/* --- points and payment --- */
+
+/* Add points to a user's balance (P1, M1). amount: whole minor units, 1 to the policy charge_max; a balance stays
+ * within USHER_POINTS_MAX. A refusal is remembered under its request id as well (M4). Results: AMOUNT_INVALID,
+ * AMOUNT_TOO_LARGE, BALANCE_TOO_LARGE. */
+USHER_API usher_status usher_charge(usher_client *client, const usher_charge_request *request,
+                                    usher_charge_reply *reply);
+
+/* Read the balance (P2); the token may be active or used by its own payment. */
+USHER_API usher_status usher_balance(usher_client *client, const usher_balance_request *request,
+                                     usher_balance_reply *reply);
+
+/* Pay for holds, all or none (B1, M5): points go, the seats are the user's own, the token is used up, and the reply
+ * brings the signed receipt: the ticket. A hold is over at its deadline (H1): no points are taken then (M6). A retry
+ * under the same request id gets the first answer although the token is used by now (M7).
+ * Results: FROZEN, SEATS_NONE, SEAT_DUPLICATE, RESERVATION_NOT_FOUND, NOT_YOURS, ALREADY_PAID (refusal.detail: the
+ * payment), HOLD_EXPIRED, NOT_ENOUGH_POINTS (refusal.detail: how many are missing). */
+USHER_API usher_status usher_pay(usher_client *client, const usher_pay_request *request, usher_pay_reply *reply);
+
+/* Give paid seats back for their points (M8); no reservation named: all that are left of the payment.
+ * Results: PAYMENT_NOT_FOUND, RESERVATION_NOT_FOUND, REFUND_CLOSED, ALREADY_REFUNDED. */
+USHER_API usher_status usher_refund(usher_client *client, const usher_refund_request *request,
+                                    usher_refund_reply *reply);
+
+/* A page of the user's payments and refunds, oldest first (B2). It follows the events, so it may lag by a moment. */
+USHER_API usher_status usher_history(usher_client *client, const usher_history_request *request,
+                                     usher_history_reply *reply);
+
+/* Get the ticket of a payment again (M10); alone = USHER_FLAG_YES: signed alone, small enough for a QR code.
+ * Results: PAYMENT_NOT_FOUND, ALREADY_REFUNDED when no seat is left. */
+USHER_API usher_status usher_receipt(usher_client *client, const usher_receipt_request *request,
+                                     usher_receipt_reply *reply);
+
+/* Walk a user's ledger, newest first; a zero user: the house's own accounts. Admins only.
+ * Results: USER_NOT_FOUND. */
+USHER_API usher_status usher_ledger(usher_client *client, const usher_ledger_request *request,
+                                    usher_ledger_reply *reply);
+
+/* --- asking afterwards --- */
+
+/* What became of a request id (X3): its opcode, result and the body of its first answer, which usher_lookup_read()
+ * opens. Ids are known per user, or per client where the request named no user.
+ * Results: REQUEST_NOT_FOUND: nothing was done under this id, or it is past request_id_days. */
+USHER_API usher_status usher_lookup(usher_client *client, const usher_lookup_request *request,
+                                    usher_lookup_reply *reply);
+/* Open the body that a lookup found: into *reply, the struct of found->opcode's reply, when found->result is OK, else
+ * into *refusal. Either may be NULL: then it is only checked. Returns 1, or 0 when the bytes are not such a body. */
+USHER_API int usher_lookup_read(const usher_lookup_reply *found, void *reply, usher_refusal *refusal);
+
+/* A page of events after a cursor (X5). Admins and observers.
+ * Results: EVENTS_LOST (refusal.detail: the first event that is kept). */
+USHER_API usher_status usher_events(usher_client *client, const usher_events_request *request,
+                                    usher_events_reply *reply);
+
+/* The house's figures. Admins and observers. */
+USHER_API usher_status usher_info(usher_client *client, const usher_info_request *request, usher_info_reply *reply);
+
+/* --- the organiser's own: admins only; the lists observers as well --- */
+
+/* Make or rename a queue; its policies begin at their defaults. Results: CATALOGUE_INVALID, TOO_MANY. */
+USHER_API usher_status usher_put_queue(usher_client *client, const usher_put_queue_request *request,
+                                       usher_put_queue_reply *reply);
+/* Open, pause or freeze a queue (Q9). Results: QUEUE_NOT_FOUND. */
+USHER_API usher_status usher_set_mode(usher_client *client, const usher_set_mode_request *request,
+                                      usher_set_mode_reply *reply);
+/* A page of queues and their figures. */
+USHER_API usher_status usher_queues(usher_client *client, const usher_queues_request *request,
+                                    usher_queues_reply *reply);
+/* Set a policy of the house or of a queue.
+ * Results: QUEUE_NOT_FOUND, POLICY_NOT_FOUND, POLICY_RANGE, POLICY_CONFLICT. */
+USHER_API usher_status usher_set_policy(usher_client *client, const usher_set_policy_request *request,
+                                        usher_set_policy_reply *reply);
+/* The policies of the house or of a queue. Results: QUEUE_NOT_FOUND. */
+USHER_API usher_status usher_policies(usher_client *client, const usher_policies_request *request,
+                                      usher_policies_reply *reply);
+/* Make or change a seat plan (H10). Results: CATALOGUE_INVALID, PLAN_IN_USE, TOO_MANY. */
+USHER_API usher_status usher_put_plan(usher_client *client, const usher_put_plan_request *request,
+                                      usher_put_plan_reply *reply);
+/* Read a plan as it was put. Results: PLAN_NOT_FOUND. */
+USHER_API usher_status usher_plans(usher_client *client, const usher_plans_request *request, usher_plans_reply *reply);
+/* Make or change a concert. Results: QUEUE_NOT_FOUND, CATALOGUE_INVALID, TOO_MANY. */
+USHER_API usher_status usher_put_concert(usher_client *client, const usher_put_concert_request *request,
+                                         usher_put_concert_reply *reply);
+/* Make or change a date. Results: CONCERT_NOT_FOUND, PLAN_NOT_FOUND, CATALOGUE_INVALID, PLAN_IN_USE, TOO_MANY. */
+USHER_API usher_status usher_put_date(usher_client *client, const usher_put_date_request *request,
+                                      usher_put_date_reply *reply);
+/* Take seats off sale, all or none (H8). Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, SEATS_NONE, SEAT_DUPLICATE,
+ * SEAT_NOT_FOUND, SOLD. */
+USHER_API usher_status usher_block(usher_client *client, const usher_block_request *request, usher_block_reply *reply);
+/* Put them on sale again (H8).
+ * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, SEATS_NONE, SEAT_DUPLICATE, SEAT_NOT_FOUND. */
+USHER_API usher_status usher_unblock(usher_client *client, const usher_unblock_request *request,
+                                     usher_unblock_reply *reply);
+/* Announce a new client by the hash of its one-time code (see usher_code_make). Results: TOO_MANY. */
+USHER_API usher_status usher_invite(usher_client *client, const usher_invite_request *request,
+                                    usher_invite_reply *reply);
+/* A page of clients. */
+USHER_API usher_status usher_clients(usher_client *client, const usher_clients_request *request,
+                                     usher_clients_reply *reply);
+/* Stop accepting a client's key and cut its connections. Results: CLIENT_NOT_FOUND. */
+USHER_API usher_status usher_revoke(usher_client *client, const usher_revoke_request *request,
+                                    usher_revoke_reply *reply);
+
+/* --- tickets and tokens, without a server --------------------------------------------------------------- */
+typedef enum usher_verdict {
+    USHER_VERDICT_GENUINE = 0,
+    USHER_VERDICT_MALFORMED = 1, /* the bytes have not the form of one */
+    USHER_VERDICT_FORGED = 2     /* it was not signed with this key, or was changed since */
+} usher_verdict;
+
+#define USHER_TICKET_SEATS_MOST 16u
+typedef struct usher_ticket_seat {
+    uint32_t concert_id;
+    uint32_t date_id;
+    uint32_t seat_no;
+} usher_ticket_seat;
+/* What a receipt says. */
+typedef struct usher_ticket {
+    usher_uuid user;
+    uint64_t payment_id;
+    int64_t amount;
+    uint64_t paid_at_ms;
+    uint16_t key_id;
+    uint16_t seat_count; /* 1 to 16 */
+    usher_ticket_seat seat[USHER_TICKET_SEATS_MOST];
+} usher_ticket;
+/* What a queue token says; whether its turn has come is the server's word. */
+typedef struct usher_token {
+    usher_uuid user;
+    uint32_t queue_id;
+    uint16_t key_id;
+    uint64_t position;
+    uint64_t issued_ms;
+    uint64_t ends_ms; /* the absolute end; the place may end earlier */
+} usher_token;
+
+/* Check a receipt's proof against the service's public key, offline, as a gate does (M10). *ticket, which may be NULL,
+ * is filled in when the verdict is GENUINE, and zero otherwise. A ticket that was refunded later is still genuine. */
+USHER_API usher_verdict usher_ticket_verify(const usher_key *server_key, const uint8_t *bytes, size_t size,
+                                            usher_ticket *ticket);
+/* The same for a queue token. */
+USHER_API usher_verdict usher_token_verify(const usher_key *server_key, const uint8_t *bytes, size_t size,
+                                           usher_token *token);
+/* Read a token without checking its proof: 1, or 0 when it has not the form of one. */
+USHER_API int usher_token_read(const uint8_t *bytes, size_t size, usher_token *token);
+
+/* --- helpers ------------------------------------------------------------------------------------------- */
+/* A new request id: a UUID of version 7 (RFC 9562), so ids made later sort later. */
+USHER_API void usher_new_id(usher_id *id);
+/* Whether all bytes are zero. */
+USHER_API int usher_id_is_zero(const usher_id *id);
+USHER_API int usher_uuid_is_zero(const usher_uuid *uuid);
+
+#define USHER_UUID_TEXT_SIZE 37u /* "01890a5d-ac96-774b-bcce-b302099a8057" and NUL */
+/* 32 hex digits with hyphens (formatting) or with or without them (parsing). parse returns 1, or 0 and leaves *uuid. */
+USHER_API void usher_uuid_format(const usher_uuid *uuid, char text[37]);
+USHER_API int usher_uuid_parse(const char *text, usher_uuid *uuid);
+USHER_API void usher_id_format(const usher_id *id, char text[37]);
+USHER_API int usher_id_parse(const char *text, usher_id *id);
+
+/* Bytes as hex digits: text has room for 2 * size + 1. parse wants exactly size bytes: 1, or 0 and leaves them. */
+USHER_API void usher_hex_format(const uint8_t *bytes, size_t size, char *text);
+USHER_API int usher_hex_parse(const char *text, uint8_t *bytes, size_t size);
+
+/* Bytes as base64 in the URL alphabet without padding, as tokens and tickets travel among people. format returns the
+ * text's length, or 0 when it does not fit into text_size with its NUL (4 * size / 3 + 2 always do). parse returns 1
+ * and sets *size, or 0 for what is not base64 or does not fit into room. */
+USHER_API size_t usher_base64_format(const uint8_t *bytes, size_t size, char *text, size_t text_size);
+USHER_API int usher_base64_parse(const char *text, uint8_t *bytes, size_t room, size_t *size);
+
+/* Whether a seat, counted from 1, is free by this reply. 0 for seats outside of it. */
+USHER_API int usher_seat_is_free(const usher_seats_reply *seats, uint32_t seat_no);
+
+/* The policies that a server has, with their defaults and ranges. */
+typedef struct usher_policy_rule {
+    const char *name;
+    const char *unit;
+    const char *help;
+    uint64_t usual;
+    uint64_t least;
+    uint64_t most;
+    uint8_t of_queue; /* 1: each queue has its own; 0: one for the house */
+} usher_policy_rule;
+/* All of them in the order of policies.def; *count gets their number. They live for ever. */
+USHER_API const usher_policy_rule *usher_policy_rules(size_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,345 @@
+/* session.c: the handshake, and which reply belongs to which request. session.h has the picture.
+ *
+ * Request numbers. The hello has number 1, the proof 2. After that a number is turn * slot_count + slot, so that its
+ * slot is found without a search, and a late reply to an earlier owner of the slot is told from one to the present. */
+#include "client-sdk/src/session.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "protocol/token.h"
+
+enum { SESSION_NO_HELLO = 1, SESSION_NO_PROOF = 2 };
+
+/* --- output ------------------------------------------------------------------------------------------- */
+/* Where the next frame goes. What has been sent is only moved over when a frame might not fit behind it. */
+static uint8_t *
+output_room(struct usher_session *session, size_t *room)
+{
+    uint8_t *output = session->setup.output;
+
+    if (session->output_begin > 0 && session->setup.output_size - session->output_end < USHER_FRAME_MAX) {
+        memmove(output, output + session->output_begin, session->output_end - session->output_begin);
+        session->output_end -= session->output_begin;
+        session->output_begin = 0;
+    }
+    *room = session->setup.output_size - session->output_end;
+    return output + session->output_end;
+}
+
+/* Put one frame into the output; false when there is no room for it. */
+static bool
+output_frame(struct usher_session *session, const usher_message *message, const void *body, uint32_t request_no,
+             uint32_t budget_ms)
+{
+    usher_frame frame = {.opcode = message->opcode, .request_no = request_no, .aux = budget_ms};
+    size_t room;
+    uint8_t *out = output_room(session, &room);
+    size_t size;
+
+    if (room < USHER_HEADER_SIZE)
+        return false;
+    size = usher_encode(message->request, body, out + USHER_HEADER_SIZE, room - USHER_HEADER_SIZE);
+    if (size == SIZE_MAX)
+        return false;
+    session->output_end += usher_frame_finish(out, size, &frame);
+    return true;
+}
+
+const uint8_t *
+usher_session_output(const struct usher_session *session, size_t *size)
+{
+    *size = session->phase == USHER_SESSION_OVER ? 0 : session->output_end - session->output_begin;
+    return session->setup.output + session->output_begin;
+}
+
+void
+usher_session_sent(struct usher_session *session, size_t size)
+{
+    assert(size <= session->output_end - session->output_begin);
+    session->output_begin += size;
+    if (session->output_begin == session->output_end)
+        session->output_begin = session->output_end = 0;
+}
+
+bool
+usher_session_all_sent(const struct usher_session *session)
+{
+    return session->output_begin == session->output_end;
+}
+
+/* --- input -------------------------------------------------------------------------------------------- */
+/* Let go of the frame that the last event pointed into. */
+static void
+input_release(struct usher_session *session)
+{
+    session->input_begin += session->consumed;
+    session->consumed = 0;
+    if (session->input_begin == session->input_end)
+        session->input_begin = session->input_end = 0;
+}
+
+uint8_t *
+usher_session_room(struct usher_session *session, size_t *room)
+{
+    uint8_t *input = session->setup.input;
+
+    input_release(session);
+    if (session->input_begin > 0) {
+        memmove(input, input + session->input_begin, session->input_end - session->input_begin);
+        session->input_end -= session->input_begin;
+        session->input_begin = 0;
+    }
+    *room = session->setup.input_size - session->input_end;
+    return input + session->input_end;
+}
+
+void
+usher_session_filled(struct usher_session *session, size_t size)
+{
+    assert(size <= session->setup.input_size - session->input_end);
+    session->input_end += size;
+}
+
+/* --- the handshake ------------------------------------------------------------------------------------ */
+void
+usher_session_open(struct usher_session *session, const struct usher_session_setup *setup)
+{
+    bool fits;
+
+    assert(setup->input_size >= USHER_FRAME_MAX && setup->output_size >= USHER_FRAME_MAX);
+    assert(setup->slot_count > 0 && (setup->slot_count & (setup->slot_count - 1)) == 0);
+    memset(session, 0, sizeof *session);
+    session->setup = *setup;
+    session->phase = USHER_SESSION_HELLO;
+    memset(setup->slots, 0, setup->slot_count * sizeof *setup->slots);
+    usher_key_public(setup->secret, &session->hello.client_key);
+    session->hello.client_nonce = setup->nonce;
+    session->hello.frame_max = USHER_FRAME_MAX;
+    fits = output_frame(session, usher_message_of(USHER_OPCODE_HELLO), &session->hello, SESSION_NO_HELLO, 0);
+    assert(fits);
+    (void)fits;
+}
+
+static struct usher_session_event
+session_end(struct usher_session *session, enum usher_session_event_kind kind, const char *why)
+{
+    session->phase = USHER_SESSION_OVER;
+    return (struct usher_session_event){.kind = kind, .why = why};
+}
+
+/* Put the proof of the client's key, or the enrolment that carries it, into the output. */
+static bool
+send_proof(struct usher_session *session)
+{
+    const struct usher_session_setup *setup = &session->setup;
+    bool enrols = setup->code != NULL;
+    usher_signature signature;
+    uint8_t digest[32];
+
+    usher_handshake_digest(enrols ? USHER_HANDSHAKE_ENROL : USHER_HANDSHAKE_CLIENT, &session->hello,
+                           &session->challenge, digest);
+    crypto_sign_detached(signature.bytes, NULL, digest, sizeof digest, setup->secret->bytes);
+    if (enrols) {
+        usher_enrol_request request = {.request_id = setup->enrol_id, .code = *setup->code, .signature = signature};
+        request.client_key = session->hello.client_key;
+        return output_frame(session, usher_message_of(USHER_OPCODE_ENROL), &request, SESSION_NO_PROOF, 0);
+    }
+    return output_frame(session, usher_message_of(USHER_OPCODE_AUTHENTICATE),
+                        &(usher_authenticate_request){.signature = signature}, SESSION_NO_PROOF, 0);
+}
+
+static struct usher_session_event
+take_challenge(struct usher_session *session, const usher_frame *frame)
+{
+    usher_hello_reply *challenge = &session->challenge;
+    uint8_t digest[32];
+    unsigned field_no;
+
+    if (usher_decode(usher_message_of(USHER_OPCODE_HELLO)->reply, frame->body, frame->body_size, challenge,
+                     &field_no) != USHER_OK)
+        return session_end(session, USHER_SESSION_EVENT_BROKEN, "its answer to the hello is not one");
+    if (session->setup.pin != NULL &&
+        sodium_memcmp(session->setup.pin->bytes, challenge->server_key.bytes, sizeof challenge->server_key.bytes) != 0)
+        return session_end(session, USHER_SESSION_EVENT_UNTRUSTED, "its key is not the one that is expected");
+    usher_handshake_digest(USHER_HANDSHAKE_SERVER, &session->hello, challenge, digest);
+    if (crypto_sign_verify_detached(challenge->signature.bytes, digest, sizeof digest, challenge->server_key.bytes) !=
+        0)
+        return session_end(session, USHER_SESSION_EVENT_UNTRUSTED, "it did not prove its key");
+
+    session->in_flight_max = challenge->in_flight_max;
+    if (session->in_flight_max == 0 || session->in_flight_max > session->setup.slot_count)
+        session->in_flight_max = session->setup.slot_count;
+    session->phase = USHER_SESSION_PROOF;
+    if (!send_proof(session))
+        return session_end(session, USHER_SESSION_EVENT_BROKEN, "the proof does not fit into the output");
+    return (struct usher_session_event){.kind = USHER_SESSION_EVENT_NONE};
+}
+
+static struct usher_session_event
+take_welcome(struct usher_session *session, const usher_frame *frame)
+{
+    usher_authenticate_reply *self = &session->self;
+    unsigned field_no;
+
+    if (session->setup.code != NULL) {
+        usher_enrol_reply enrolled;
+        if (usher_decode(usher_message_of(USHER_OPCODE_ENROL)->reply, frame->body, frame->body_size, &enrolled,
+                         &field_no) != USHER_OK)
+            return session_end(session, USHER_SESSION_EVENT_BROKEN, "its answer to the enrolment is not one");
+        self->client_id = enrolled.client_id;
+        self->role = enrolled.role;
+        memcpy(self->name, enrolled.name, sizeof self->name);
+    } else if (usher_decode(usher_message_of(USHER_OPCODE_AUTHENTICATE)->reply, frame->body, frame->body_size, self,
+                            &field_no) != USHER_OK) {
+        return session_end(session, USHER_SESSION_EVENT_BROKEN, "its answer to the proof is not one");
+    }
+    session->phase = USHER_SESSION_READY;
+    return (struct usher_session_event){.kind = USHER_SESSION_EVENT_READY, .stamp_ms = frame->stamp_ms};
+}
+
+/* A reply that is not OK and belongs to the handshake, or to the connection as a whole. */
+static struct usher_session_event
+take_dismissal(struct usher_session *session, const usher_frame *frame)
+{
+    struct usher_session_event event = session_end(session, USHER_SESSION_EVENT_REFUSED, usher_result_text(frame->aux));
+
+    event.opcode = frame->opcode;
+    event.result = (usher_result)frame->aux;
+    event.stamp_ms = frame->stamp_ms;
+    event.body = frame->body;
+    event.body_size = frame->body_size;
+    return event;
+}
+
+static struct usher_session_event
+take_handshake(struct usher_session *session, const usher_frame *frame)
+{
+    bool in_hello = session->phase == USHER_SESSION_HELLO;
+    uint16_t proof = session->setup.code != NULL ? USHER_OPCODE_ENROL : USHER_OPCODE_AUTHENTICATE;
+
+    if ((frame->flags & USHER_FLAG_REPLY) == 0)
+        return session_end(session, USHER_SESSION_EVENT_BROKEN, "it does not answer the hello");
+    if (frame->aux != USHER_OK)
+        return take_dismissal(session, frame);
+    if (in_hello && frame->opcode == USHER_OPCODE_HELLO && frame->request_no == SESSION_NO_HELLO)
+        return take_challenge(session, frame);
+    if (!in_hello && frame->opcode == proof && frame->request_no == SESSION_NO_PROOF)
+        return take_welcome(session, frame);
+    return session_end(session, USHER_SESSION_EVENT_BROKEN, "it answers what was not asked");
+}
+
+/* --- requests and replies ----------------------------------------------------------------------------- */
+enum usher_session_admission
+usher_session_request(struct usher_session *session, const usher_message *message, const void *body, uint32_t budget_ms,
+                      uint64_t tag)
+{
+    const uint32_t count = session->setup.slot_count;
+    struct usher_session_slot *slot;
+    uint32_t index = session->next_slot;
+
+    if (session->phase != USHER_SESSION_READY)
+        return USHER_SESSION_NOT_READY;
+    if (session->in_flight >= session->in_flight_max)
+        return USHER_SESSION_CROWDED;
+    while (session->setup.slots[index].request_no != 0)
+        index = (index + 1) % count; /* finds one: fewer are in flight than there are */
+    session->turn = session->turn >= UINT32_MAX / count - 1 ? 1 : session->turn + 1;
+    slot = &session->setup.slots[index];
+    if (!output_frame(session, message, body, session->turn * count + index, budget_ms))
+        return USHER_SESSION_CROWDED;
+    *slot =
+        (struct usher_session_slot){.tag = tag, .request_no = session->turn * count + index, .opcode = message->opcode};
+    session->next_slot = (index + 1) % count;
+    session->in_flight++;
+    return USHER_SESSION_ACCEPTED;
+}
+
+void
+usher_session_forget(struct usher_session *session, uint64_t tag)
+{
+    for (uint32_t i = 0; i < session->setup.slot_count; i++)
+        if (session->setup.slots[i].request_no != 0 && session->setup.slots[i].tag == tag)
+            session->setup.slots[i].forgotten = true;
+}
+
+static struct usher_session_event
+take_reply(struct usher_session *session, const usher_frame *frame)
+{
+    struct usher_session_slot *slot = &session->setup.slots[frame->request_no % session->setup.slot_count];
+    struct usher_session_event event = {.kind = USHER_SESSION_EVENT_REPLY};
+
+    if (slot->request_no == 0 || slot->request_no != frame->request_no || slot->opcode != frame->opcode) {
+        /* Nothing that was asked. The last word before the server closes the connection looks like this. */
+        if (frame->aux != USHER_OK)
+            return take_dismissal(session, frame);
+        return session_end(session, USHER_SESSION_EVENT_BROKEN, "it answers what was not asked");
+    }
+    slot->request_no = 0;
+    session->in_flight--;
+    if (slot->forgotten)
+        return (struct usher_session_event){.kind = USHER_SESSION_EVENT_NONE};
+    event.tag = slot->tag;
+    event.opcode = frame->opcode;
+    event.result = (usher_result)frame->aux;
+    event.replayed = (frame->flags & USHER_FLAG_REPLAYED) != 0;
+    event.stamp_ms = frame->stamp_ms;
+    event.body = frame->body;
+    event.body_size = frame->body_size;
+    return event;
+}
+
+static struct usher_session_event
+take_frame(struct usher_session *session, const usher_frame *frame)
+{
+    if (session->phase != USHER_SESSION_READY)
+        return take_handshake(session, frame);
+    if ((frame->flags & USHER_FLAG_PUSH) != 0)
+        return (struct usher_session_event){.kind = USHER_SESSION_EVENT_PUSH,
+                                            .opcode = frame->opcode,
+                                            .stamp_ms = frame->stamp_ms,
+                                            .body = frame->body,
+                                            .body_size = frame->body_size};
+    if ((frame->flags & USHER_FLAG_REPLY) == 0)
+        return session_end(session, USHER_SESSION_EVENT_BROKEN, "it sends requests");
+    return take_reply(session, frame);
+}
+
+struct usher_session_event
+usher_session_next(struct usher_session *session)
+{
+    struct usher_session_event event = {.kind = USHER_SESSION_EVENT_NONE};
+
+    while (session->phase != USHER_SESSION_OVER) {
+        usher_frame frame;
+        usher_result why;
+        usher_frame_state state;
+
+        input_release(session);
+        state = usher_frame_read(session->setup.input + session->input_begin, session->input_end - session->input_begin,
+                                 USHER_FRAME_MAX, &frame, &why);
+        if (state == USHER_FRAME_PARTIAL)
+            return event;
+        if (state == USHER_FRAME_BROKEN)
+            return session_end(session, USHER_SESSION_EVENT_BROKEN, usher_result_text(why));
+        session->consumed = frame.size;
+        event = take_frame(session, &frame);
+        if (event.kind != USHER_SESSION_EVENT_NONE)
+            return event;
+    }
+    return event;
+}
+
+bool
+usher_session_read(const struct usher_session_event *event, void *reply, usher_refusal *refusal)
+{
+    const usher_message *message = usher_message_of(event->opcode);
+    unsigned field_no;
+
+    if (event->result != USHER_OK) {
+        memset(refusal, 0, sizeof *refusal);
+        return usher_decode(usher_refusal_layout(), event->body, event->body_size, refusal, &field_no) == USHER_OK;
+    }
+    return message != NULL && usher_decode(message->reply, event->body, event->body_size, reply, &field_no) == USHER_OK;
+}
