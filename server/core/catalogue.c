@@ -76,7 +76,8 @@ describe_date(const struct core *core, const struct date_record *date, usher_dat
                             .free_count = (uint32_t)(counts.seats - counts.held - counts.sold - counts.blocked),
                             .held_count = (uint32_t)counts.held,
                             .sold_count = (uint32_t)counts.sold,
-                            .price_least = INT64_MAX};
+                            .price_least = INT64_MAX,
+                            .refund_until_ms = date->refund_until_ms};
     for (uint32_t i = 0; i < plan->section_count; i++) {
         int64_t price = date->price[plan->section[i].grade];
         if (price < row->price_least)
