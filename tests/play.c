@@ -500,7 +500,8 @@ run_line(struct play *play, const char *text, size_t length, bool stays_open)
 void
 play_lines(struct play *play, const char *test, const char *lines)
 {
-    play->test = test;
+    if (play->test == NULL)
+        play->test = test; /* later lines may come from a helper of the test */
     play->lines = lines;
     while (*lines != '\0') {
         size_t length = strcspn(lines, "\n");
