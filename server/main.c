@@ -1,0 +1,323 @@
+/* main.c: usherd, from its command line to its end.
+ *
+ * The order of a start: options; the data directory and its lock; the store; the clock; the keys; the first admin; the
+ * socket; the history's thread. What goes wrong ends it with one line on stderr and a code of exits.def. */
+#define _GNU_SOURCE 1
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "server/clock.h"
+#include "server/directory.h"
+#include "server/history.h"
+#include "server/keys.h"
+#include "server/log.h"
+#include "server/net/net.h"
+#include "server/options.h"
+
+#define KEY_ID            1
+#define LEAP_WORTH_SAYING 60000 /* ms */
+#define SPARE_DESCRIPTORS 64    /* for everything that is not a connection */
+
+enum usherd_exit {
+#define USHERD_EXIT(code, NAME, when) USHERD_##NAME = (code),
+#include "server/exits.def"
+};
+
+struct usherd {
+    struct options options;
+    int lock;
+    struct store *store;
+    struct core *core;
+    struct commit *commit;
+    struct server_clock clock;
+    uint8_t service_key[64];
+    struct net *net;
+    struct history *history;
+};
+
+static enum usherd_exit
+refuse(enum usherd_exit code, const char *why)
+{
+    fprintf(stderr, "usherd: %s\n", why);
+    return code;
+}
+
+/* --- the steps of a start -------------------------------------------------------------------------------- */
+static enum usherd_exit
+open_directory(struct usherd *usherd)
+{
+    static const enum usherd_exit codes[] = {
+        [DIRECTORY_OK] = USHERD_DONE,         [DIRECTORY_NOT_ONE] = USHERD_DATA, [DIRECTORY_NO_ACCESS] = USHERD_ACCESS,
+        [DIRECTORY_RUNNING] = USHERD_RUNNING, [DIRECTORY_NO_ROOM] = USHERD_ROOM, [DIRECTORY_FAULT] = USHERD_FAULT,
+    };
+    char why[512];
+    enum directory_status status = directory_open(usherd->options.data, &usherd->lock, why, sizeof why);
+
+    return status == DIRECTORY_OK ? USHERD_DONE : refuse(codes[status], why);
+}
+
+static enum usherd_exit
+open_store(struct usherd *usherd)
+{
+    static const enum usherd_exit codes[] = {
+        [STORE_OK] = USHERD_DONE,          [STORE_NOT_ONE] = USHERD_DATA, [STORE_NEWER] = USHERD_NEWER,
+        [STORE_NO_ACCESS] = USHERD_ACCESS, [STORE_NO_ROOM] = USHERD_ROOM, [STORE_NETWORK] = USHERD_NETWORK,
+        [STORE_DAMAGED] = USHERD_DATA,     [STORE_FAULT] = USHERD_FAULT,
+    };
+    const struct store_options options = {.directory = usherd->options.data, .map_bytes = usherd->options.map_size};
+    char why[512];
+    enum store_status status = store_open(&options, &usherd->store, why, sizeof why);
+
+    if (status != STORE_OK)
+        return refuse(codes[status], why);
+    usherd->core = core_open(usherd->store);
+    usherd->commit = usherd->core == NULL ? NULL : commit_open(usherd->store, usherd->core);
+    return usherd->commit == NULL ? refuse(USHERD_FAULT, "no memory") : USHERD_DONE;
+}
+
+static enum usherd_exit
+begin_clock(struct usherd *usherd)
+{
+    const struct options *options = &usherd->options;
+    uint64_t wall_ms = options->wall_ms != 0 ? options->wall_ms : clock_wall_ms();
+    uint64_t last_ms = commit_stamp_ms(usherd->commit);
+    char why[256];
+    uint64_t off_ms;
+    enum clock_start start = clock_begin(&usherd->clock, wall_ms, clock_monotonic_ms(), last_ms,
+                                         options->clock_leap_max_ms, options->accept_clock_leap, &off_ms);
+
+    if (start == CLOCK_REFUSED) {
+        snprintf(why, sizeof why,
+                 "the system's clock is %" PRIu64 " ms ahead of the data's last stamp (%" PRIu64 "), more than %" PRIu64
+                 "; set the clock right, or say --accept-clock-leap",
+                 off_ms, last_ms, options->clock_leap_max_ms);
+        return refuse(USHERD_CLOCK, why);
+    }
+    if (start == CLOCK_BEHIND)
+        log_line(LOG_WARNING, "clock_behind", "by_ms=%" PRIu64 " goes_on_from=%" PRIu64, off_ms, last_ms);
+    if (start == CLOCK_AHEAD && off_ms > LEAP_WORTH_SAYING)
+        log_line(LOG_NOTICE, "clock_leaped", "by_ms=%" PRIu64 " from=%" PRIu64, off_ms, last_ms);
+    return USHERD_DONE;
+}
+
+/* Read a key, or make it while the data is fresh. */
+static enum usherd_exit
+load_key(const struct usherd *usherd, const char *name, bool may_make, uint8_t secret_key[64])
+{
+    static const enum usherd_exit codes[] = {
+        [KEY_FOUND] = USHERD_DONE,     [KEY_MISSING] = USHERD_DATA,     [KEY_EXPOSED] = USHERD_ACCESS,
+        [KEY_MALFORMED] = USHERD_DATA, [KEY_NO_ACCESS] = USHERD_ACCESS, [KEY_FAULT] = USHERD_FAULT,
+    };
+    char why[512], more[640];
+    enum key_status status = key_read(usherd->options.data, name, secret_key, why, sizeof why);
+
+    if (status == KEY_MISSING && may_make)
+        status = key_make(usherd->options.data, name, secret_key, why, sizeof why);
+    if (status == KEY_FOUND)
+        return USHERD_DONE;
+    snprintf(more, sizeof more, "%s%s", why, status == KEY_MISSING ? "; the data needs it: restore it" : "");
+    return refuse(codes[status], more);
+}
+
+/* Enrol the key as the first client, through the same commands that any other client takes: both in one batch, so that
+ * a crash leaves both or none, and in the journal like everything else. */
+static enum usherd_exit
+enrol_admin(struct usherd *usherd, const uint8_t secret_key[64])
+{
+    static const struct core_asker server = {.role = USHER_ROLE_ADMIN};
+    static const struct core_asker nobody = {.role = USHER_ROLE_NONE};
+    usher_invite_request invite = {.role = USHER_ROLE_ADMIN, .name = "admin"};
+    usher_enrol_request enrol = {0};
+
+    randombytes_buf(invite.request_id.bytes, sizeof invite.request_id.bytes);
+    randombytes_buf(enrol.request_id.bytes, sizeof enrol.request_id.bytes);
+    randombytes_buf(enrol.code.bytes, sizeof enrol.code.bytes);
+    memcpy(enrol.client_key.bytes, secret_key + 32, sizeof enrol.client_key.bytes);
+    crypto_generichash(invite.code_hash.bytes, sizeof invite.code_hash.bytes, enrol.code.bytes, sizeof enrol.code.bytes,
+                       NULL, 0);
+    bool added = commit_add(usherd->commit, usher_message_of(USHER_OPCODE_INVITE), &server, &invite, 0) &&
+                 commit_add(usherd->commit, usher_message_of(USHER_OPCODE_ENROL), &nobody, &enrol, 1);
+    enum store_outcome outcome = STORE_UNDONE;
+    if (added)
+        outcome = commit_run(usherd->commit, clock_now_ms(&usherd->clock));
+    if (outcome != STORE_DONE || commit_answer(usherd->commit, 1).result != USHER_OK) {
+        const char *why = "";
+        enum store_status fault = store_fault(usherd->store, &why);
+        char line[512];
+        snprintf(line, sizeof line, "the first admin could not be enrolled: %s", why);
+        return refuse(fault == STORE_NO_ROOM ? USHERD_ROOM : USHERD_FAULT, line);
+    }
+    log_line(LOG_INFO, "admin_enrolled", "key=%s/admin.key", usherd->options.data);
+    return USHERD_DONE;
+}
+
+static enum usherd_exit
+open_keys(struct usherd *usherd)
+{
+    bool fresh = store_record_count(usherd->store, STORE_TABLE_CLIENT) == 0;
+    uint8_t admin_key[64];
+    enum usherd_exit code = load_key(usherd, "service.key", fresh, usherd->service_key);
+
+    if (code != USHERD_DONE || !fresh)
+        return code;
+    code = load_key(usherd, "admin.key", true, admin_key);
+    if (code == USHERD_DONE)
+        code = enrol_admin(usherd, admin_key);
+    sodium_memzero(admin_key, sizeof admin_key);
+    return code;
+}
+
+/* As many descriptors as the system allows; fewer connections if that is less than was asked for. */
+static void
+fit_descriptors(struct net_limits *limits)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return;
+    uint64_t most = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS : SPARE_DESCRIPTORS;
+    if (limits->connections_max <= most)
+        return;
+    log_line(LOG_WARNING, "connections_max", "asked=%" PRIu64 " possible=%" PRIu64, limits->connections_max, most);
+    limits->connections_max = most;
+}
+
+static void
+wake_history(void *context)
+{
+    const struct usherd *usherd = context;
+
+    if (usherd->history != NULL)
+        history_wake(usherd->history);
+}
+
+static enum usherd_exit
+open_net(struct usherd *usherd)
+{
+    static const enum usherd_exit codes[] = {[NET_OK] = USHERD_DONE,
+                                             [NET_ADDRESS] = USHERD_ADDRESS,
+                                             [NET_PORT_IN_USE] = USHERD_PORT,
+                                             [NET_FAULT] = USHERD_FAULT};
+    struct net_config config = {
+        .store = usherd->store,
+        .core = usherd->core,
+        .commit = usherd->commit,
+        .secret_key = usherd->service_key,
+        .key_id = KEY_ID,
+        .listen = usherd->options.listen,
+        .listen_anywhere = usherd->options.listen_anywhere,
+        .signals = true,
+        .limits = usherd->options.limits,
+        .now_ms = clock_now_ms,
+        .clock = &usherd->clock,
+        .log = log_line,
+        .made_events = wake_history,
+        .context = usherd,
+    };
+    char why[512];
+
+    fit_descriptors(&config.limits);
+    enum net_status status = net_open(&config, &usherd->net, why, sizeof why);
+    return status == NET_OK ? USHERD_DONE : refuse(codes[status], why);
+}
+
+static enum usherd_exit
+open_history(struct usherd *usherd)
+{
+    if (!usherd->options.history)
+        return USHERD_DONE;
+    if (usherd->options.history_fault > 0)
+        store_consumer_fail(usherd->store, (uint32_t)usherd->options.history_fault);
+    usherd->history = history_open(usherd->store, usherd->options.history_delay_ms);
+    return usherd->history == NULL ? refuse(USHERD_FAULT, "the history's thread can't be started") : USHERD_DONE;
+}
+
+/* The port in a file that is there as a whole or not at all. */
+static enum usherd_exit
+write_port_file(struct usherd *usherd)
+{
+    const char *path = usherd->options.port_file;
+    char draft[4096], why[4400];
+
+    if (path[0] == '\0')
+        return USHERD_DONE;
+    snprintf(draft, sizeof draft, "%s.new", path);
+    FILE *file = fopen(draft, "we");
+    bool written = file != NULL && fprintf(file, "%u\n", (unsigned)net_port(usherd->net)) > 0;
+    if (file != NULL)
+        written = fclose(file) == 0 && written;
+    if (written && rename(draft, path) == 0)
+        return USHERD_DONE;
+    snprintf(why, sizeof why, "%s can't be written", path);
+    return refuse(USHERD_ACCESS, why);
+}
+
+/* --- the whole ------------------------------------------------------------------------------------------- */
+typedef enum usherd_exit step(struct usherd *usherd);
+static step *const steps[] = {open_directory, open_store,   begin_clock,    open_keys,
+                              open_net,       open_history, write_port_file};
+
+static enum usherd_exit
+serve(struct usherd *usherd)
+{
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        enum usherd_exit code = steps[i](usherd);
+        if (code != USHERD_DONE)
+            return code;
+    }
+    log_line(LOG_INFO, "serving", "listen=%s port=%u data=%s position=%" PRIu64, usherd->options.listen,
+             (unsigned)net_port(usherd->net), usherd->options.data, store_position(usherd->store));
+    if (!net_run(usherd->net)) {
+        /* Nothing in memory can be trusted: leave at once, and let the next start read what is on the disk. */
+        fprintf(stderr, "usherd: the store was lost\n");
+        _exit(USHERD_LOST);
+    }
+    log_line(LOG_INFO, "stopped", "position=%" PRIu64, store_position(usherd->store));
+    return USHERD_DONE;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct usherd usherd = {.lock = -1};
+    char why[512];
+
+    if (!options_read(&usherd.options, argc, argv, why, sizeof why))
+        return refuse(USHERD_USAGE, why);
+    if (usherd.options.help) {
+        options_help(stdout);
+        return USHERD_DONE;
+    }
+    if (usherd.options.version) {
+        printf("usherd %s, wire %d, schema %u\n", USHERD_VERSION, USHER_VERSION_WIRE, STORE_SCHEMA);
+        return USHERD_DONE;
+    }
+    if (sodium_init() < 0)
+        return refuse(USHERD_FAULT, "libsodium can't be used here");
+    log_set_level(usherd.options.quiet ? LOG_WARNING : usherd.options.verbose ? LOG_DEBUG : LOG_INFO);
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+    enum usherd_exit code = serve(&usherd);
+    history_close(usherd.history);
+    net_close(usherd.net);
+    commit_close(usherd.commit);
+    core_close(usherd.core);
+    store_close(usherd.store);
+    sodium_memzero(usherd.service_key, sizeof usherd.service_key);
+    if (usherd.lock >= 0)
+        close(usherd.lock);
+    return (int)code;
+}

@@ -1,0 +1,200 @@
+/* inside.h: what the files of net/ share: the loop's state, a connection, a request of the turn.
+ *
+ *   loop.c        opening, the turn, timers
+ *   listen.c      addresses, accepting
+ *   connection.c  buffers, reading, sending, closing, deadlines
+ *   request.c     the ladder of checks that a request climbs
+ *   hello.c       HELLO, AUTHENTICATE, ENROL
+ *   proof.c       queue tokens: their proof, the roots that are known
+ *   seal.c        proving the tokens and receipts of a turn
+ *
+ * A connection's life:
+ *
+ *     FRESH --HELLO--> CHALLENGED --AUTHENTICATE--------------> READY
+ *       |                  |--ENROL--> ENROLLING --its answer-->  |
+ *       |                  |               |                      |
+ *       `------------------+-------+-------+----------------------'
+ *                                  | an error that ends it, the client's end, a stop
+ *                                  v
+ *     CLOSING (answers what is in flight, sends what is unsent)
+ *       --> LINGERING (sent its end, throws away what still comes, so that the last reply is not lost to a reset)
+ *       --> DEAD (descriptor closed; freed at the turn's end, for the turn may still point at it) */
+#ifndef NET_INSIDE_H
+#define NET_INSIDE_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "protocol/codec.h"
+#include "protocol/token.h"
+#include "server/commit/form.h"
+#include "server/net/net.h"
+
+#define NET_BUSY_RETRY_MS 20 /* what BUSY tells to wait: a few turns */
+
+struct net_buffer {
+    uint8_t *bytes;
+    size_t begin, end, room;
+};
+
+enum connection_state {
+    CONNECTION_FRESH,
+    CONNECTION_CHALLENGED,
+    CONNECTION_ENROLLING,
+    CONNECTION_READY,
+    CONNECTION_CLOSING,
+    CONNECTION_LINGERING,
+    CONNECTION_DEAD
+};
+
+struct connection {
+    struct net *net;
+    struct connection *previous, *next; /* all connections; when DEAD, next is the graveyard's */
+    struct connection *next_dirty;      /* those that have something to send at the turn's end */
+    uint64_t number;                    /* for the log */
+    int fd;
+    enum connection_state state;
+    bool counted; /* against connections_max; one that was turned away is not */
+    bool dirty;
+    bool paused; /* whole frames may be in the input, but the output has to shrink first */
+    bool ended;  /* the client has sent its end */
+    struct event read_event, write_event;
+    struct net_buffer input, output;
+    uint32_t in_flight; /* requests that are not answered yet */
+    size_t owed;        /* bytes that their replies may take */
+    /* Moments; 0 for none. */
+    uint64_t opened_at_ms, read_at_ms;
+    uint64_t frame_since_ms;  /* when the frame began that is not whole yet */
+    uint64_t output_since_ms; /* when sending last made progress, while something is unsent */
+    uint64_t linger_since_ms;
+    uint64_t verify_since_ms; /* the second in which verify_count is counted */
+    uint64_t verify_count;
+    /* Who it is, once READY. */
+    uint8_t role;
+    uint16_t channel;
+    uint32_t client_no;
+    /* The handshake. */
+    usher_hello_request hello;
+    usher_hello_reply challenge;
+};
+
+/* A request of this turn that has climbed every rung. */
+struct pending {
+    struct connection *connection;
+    const usher_message *message;
+    struct core_asker asker;
+    size_t body; /* where its decoded struct stands in the turn's arena */
+    uint32_t request_no;
+    uint32_t budget_ms;
+    uint64_t read_at_ms;
+};
+
+struct proof_roots; /* proof.c */
+struct seal;        /* seal.c */
+
+struct net {
+    struct net_config config;
+    struct forms forms;
+    struct event_base *base;
+    int listen_fd;
+    uint16_t port;
+    struct event *accept_event, *accept_again, *due_timer, *sweep_timer, *idle_timer;
+    struct event *signal_events[2];
+
+    struct connection *connections, *graveyard, *dirty;
+    struct net_buffer spare;   /* lent to one connection at a time, so that idle ones own no input buffer */
+    uint64_t connection_count; /* those that are counted */
+    uint64_t turned_away_count;
+    uint64_t last_number;
+
+    /* The turn. */
+    struct pending *pending; /* turn_max of them */
+    uint32_t pending_count;
+    uint8_t *arena; /* their decoded bodies */
+    void *scratch;  /* room for one decoded reply */
+    size_t arena_size, arena_room;
+    core_trace *traces; /* what the turn's queries leave behind, for the next batch */
+    uint32_t trace_count;
+    uint32_t *revoked; /* clients whose connections the turn cuts */
+    uint32_t revoked_count;
+    uint64_t stamp_ms; /* of the replies that are written now */
+    uint64_t last_event_no;
+    uint64_t due_not_before_ms; /* no batch without commands before this: the last one could do nothing */
+    bool again;                 /* the next turn has work already */
+
+    struct proof_roots *roots;
+    struct seal *seal;
+    bool stopping;
+    bool lost;
+};
+
+static inline uint64_t
+net_now(const struct net *net)
+{
+    return net->config.now_ms(net->config.clock);
+}
+
+/* --- loop.c --- */
+/* Take the moment of the replies that are written from now on, and return it. */
+uint64_t net_take_stamp(struct net *net);
+
+/* --- connection.c --- */
+struct connection *connection_open(struct net *net, int fd, bool counted);
+/* Read frames out of the input and take their requests, until the input ends or the output is over its limit. */
+void connection_take(struct connection *connection);
+/* Append a reply to the output: body is a struct of this layout, or encoded bytes. */
+void connection_reply(struct connection *connection, const usher_frame *frame, const usher_layout *layout,
+                      const void *body);
+void connection_reply_bytes(struct connection *connection, const usher_frame *frame, const uint8_t *body,
+                            size_t body_size);
+void connection_refuse(struct connection *connection, uint16_t opcode, uint32_t request_no, usher_result result,
+                       const usher_refusal *refusal);
+/* Take no further request; send what is unsent, then close. */
+void connection_end(struct connection *connection);
+/* Close at once. */
+void connection_cut(struct connection *connection, const char *reason);
+/* Send what the turn has written. */
+void connection_flush_all(struct net *net);
+void connection_bury_dead(struct net *net);
+/* Close whoever is over a deadline. */
+void connection_sweep(struct net *net);
+
+/* --- listen.c --- */
+enum net_status listen_open(struct net *net, char *why, size_t why_size);
+void listen_close(struct net *net);
+
+/* --- request.c --- */
+void request_take(struct connection *connection, const usher_frame *frame);
+
+/* --- hello.c --- */
+/* Whether a message may be sent in the connection's state and role. */
+usher_result hello_check_state(const struct connection *connection, const usher_message *message);
+/* Answer HELLO or AUTHENTICATE. */
+void hello_answer(struct connection *connection, const usher_message *message, uint32_t request_no, const void *body);
+/* The proof in an ENROL. field_no as with usher_decode. */
+usher_result hello_check_enrol(const struct connection *connection, const usher_enrol_request *request,
+                               unsigned *field_no);
+/* What an ENROL came to. */
+void hello_enrolled(struct connection *connection, uint16_t result, const uint8_t *body, size_t body_size);
+
+/* --- proof.c --- */
+struct proof_roots *proof_open(uint64_t roots_most);
+void proof_close(struct proof_roots *roots);
+/* Check a queue token's proof. TOKEN_MALFORMED, TOKEN_UNKNOWN_KEY, TOKEN_FORGED, BUSY (with *retry_after_ms) or OK with
+ * *body. */
+usher_result proof_check(struct connection *connection, const uint8_t *token, size_t size, usher_token_body *body,
+                         uint64_t *retry_after_ms);
+/* Remember a root that this process has signed itself. */
+void proof_remember(struct net *net, uint16_t leaf_count, const uint8_t root[32], const uint8_t signature[64]);
+
+/* --- seal.c --- */
+struct seal *seal_open(void);
+void seal_close(struct seal *seal);
+/* Whether the replies to this message hold a token or a receipt. */
+bool seal_wants(const usher_message *message);
+/* Keep an OK reply (the C struct, its document without proof) until seal_run. */
+void seal_take(struct net *net, const struct pending *pending, bool replayed, const void *reply);
+/* Prove all that were taken and write their replies. */
+void seal_run(struct net *net);
+
+#endif

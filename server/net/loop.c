@@ -1,0 +1,484 @@
+/* loop.c: the turn of the loop (drawn in net.h), and what wakes it.
+ *
+ *     event_base_loop(ONCE)   every ready socket is read; requests climb their ladder and wait in net->pending
+ *     carry_out_commands      one batch, one commit, its answers
+ *     carry_out_queries       on the state after it
+ *     seal, flush             proofs, then every reply leaves
+ *     end_turn                cut the revoked, add the queries' traces to the next batch, set the timers
+ *
+ * Timers: the next due moment of the core (a batch without commands), the sweep of the connections' deadlines, and a
+ * quiet moment in which the store writes older changes back. */
+#include "server/net/inside.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#define TAG_TRACE      UINT64_MAX /* of a command that nobody waits for */
+#define FAULT_PAUSE_MS 1000       /* before trying again to write what is due after a fault */
+#define STUCK_PAUSE_MS 50         /* the same, when a due moment came and nothing changed */
+#define IDLE_MS        20         /* without a commit, before the store writes back */
+#define SWEEP_MS_MOST  250
+
+struct net_limits
+net_limits_usual(void)
+{
+    return (struct net_limits){
+#define NET_LIMIT(name, usual, least, most, unit, help) .name = (usual),
+#include "server/net/limits.def"
+    };
+}
+
+/* The clock, but never before the last batch's stamp. */
+uint64_t
+net_take_stamp(struct net *net)
+{
+    uint64_t now_ms = net_now(net);
+    uint64_t stamp_ms = commit_stamp_ms(net->config.commit);
+
+    net->stamp_ms = now_ms > stamp_ms ? now_ms : stamp_ms;
+    return net->stamp_ms;
+}
+
+static void
+set_timer(struct event *timer, uint64_t delay_ms)
+{
+    const struct timeval delay = {.tv_sec = (time_t)(delay_ms / 1000),
+                                  .tv_usec = (suseconds_t)(delay_ms % 1000 * 1000)};
+
+    event_add(timer, &delay);
+}
+
+/* --- the turn: commands -------------------------------------------------------------------------------- */
+/* The request has its answer. */
+static void
+settle(const struct pending *pending)
+{
+    pending->connection->in_flight--;
+    pending->connection->owed -= USHER_HEADER_SIZE + usher_size_most(pending->message->reply);
+}
+
+static void
+refuse(const struct pending *pending, usher_result result, uint64_t retry_after_ms)
+{
+    const usher_refusal refusal = {.retry_after_ms = retry_after_ms};
+
+    settle(pending);
+    connection_refuse(pending->connection, pending->message->opcode, pending->request_no, result, &refusal);
+}
+
+/* A time budget that has run out before the request is begun. */
+static bool
+is_late(const struct net *net, const struct pending *pending)
+{
+    return pending->budget_ms != 0 && net_now(net) >= pending->read_at_ms + pending->budget_ms;
+}
+
+static void
+gather_commands(struct net *net)
+{
+    for (uint32_t i = 0; i < net->pending_count; i++) {
+        const struct pending *pending = &net->pending[i];
+        if (pending->message->kind != USHER_MESSAGE_COMMAND)
+            continue;
+        if (is_late(net, pending))
+            refuse(pending, USHER_NOT_EXECUTED, 0);
+        else if (!commit_add(net->config.commit, pending->message, &pending->asker, net->arena + pending->body, i))
+            refuse(pending, USHER_BUSY, NET_BUSY_RETRY_MS);
+    }
+}
+
+/* What an answer changes in the connections. */
+static void
+follow_answer(struct net *net, const struct pending *pending, const struct commit_answer *answer)
+{
+    if (pending->message->opcode == USHER_OPCODE_ENROL)
+        hello_enrolled(pending->connection, answer->result, answer->body, answer->body_size);
+    if (pending->message->opcode == USHER_OPCODE_REVOKE && answer->result == USHER_OK) {
+        const usher_revoke_request *request = (const void *)(net->arena + pending->body);
+        net->revoked[net->revoked_count++] = request->client_id;
+    }
+}
+
+static void
+answer_command(struct net *net, const struct commit_answer *answer)
+{
+    const struct pending *pending = &net->pending[answer->tag];
+    const usher_message *message = pending->message;
+    const usher_frame frame = {.opcode = message->opcode,
+                               .request_no = pending->request_no,
+                               .aux = answer->result,
+                               .flags = answer->replayed ? USHER_FLAG_REPLAYED : 0};
+    unsigned field_no;
+
+    settle(pending);
+    if (answer->result == USHER_OK && seal_wants(message)) {
+        usher_result sound = usher_decode(message->reply, answer->body, answer->body_size, net->scratch, &field_no);
+        assert(sound == USHER_OK);
+        seal_take(net, pending, answer->replayed, net->scratch);
+    } else {
+        connection_reply_bytes(pending->connection, &frame, answer->body, answer->body_size);
+    }
+    follow_answer(net, pending, answer);
+}
+
+static void
+tell_of_events(struct net *net)
+{
+    const struct house_record *house = store_see_house(net->config.store, 0);
+
+    if (house == NULL || house->last_event_no == net->last_event_no)
+        return;
+    net->last_event_no = house->last_event_no;
+    if (net->config.made_events != NULL)
+        net->config.made_events(net->config.context);
+}
+
+static void
+report_fault(struct net *net)
+{
+    const char *why = "";
+
+    store_fault(net->config.store, &why);
+    net->config.log(LOG_ERR, "commit_undone", "why=\"%s\"", why);
+}
+
+/* Run the batch if it has commands or something is due. False if the store is lost. */
+static bool
+carry_out_commands(struct net *net)
+{
+    struct commit *commit = net->config.commit;
+    uint64_t now_ms = net_take_stamp(net);
+    uint64_t before = store_position(net->config.store);
+
+    gather_commands(net);
+    uint32_t count = commit_count(commit);
+    bool due = now_ms >= net->due_not_before_ms && core_next_due_ms(net->config.core, now_ms) <= now_ms;
+    if (count == 0 && !due)
+        return true;
+    enum store_outcome outcome = commit_run(commit, now_ms);
+    if (outcome == STORE_LOST) {
+        net->config.log(LOG_CRIT, "store_lost", "position=%llu", (unsigned long long)before);
+        return false;
+    }
+    if (outcome == STORE_UNDONE)
+        report_fault(net);
+    net_take_stamp(net);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct commit_answer answer = commit_answer(commit, i);
+        if (answer.tag != TAG_TRACE)
+            answer_command(net, &answer);
+    }
+    if (store_position(net->config.store) == before)
+        net->due_not_before_ms = now_ms + (outcome == STORE_UNDONE ? FAULT_PAUSE_MS : STUCK_PAUSE_MS);
+    else
+        set_timer(net->idle_timer, IDLE_MS);
+    tell_of_events(net);
+    return true;
+}
+
+/* --- the turn: queries --------------------------------------------------------------------------------- */
+static void
+answer_query(struct net *net, const struct pending *pending)
+{
+    const struct core_request request = {
+        .opcode = pending->message->opcode, .asker = pending->asker, .body = net->arena + pending->body};
+    core_trace *trace = &net->traces[net->trace_count];
+
+    memset(trace, 0, sizeof *trace);
+    const struct core_answer answer = core_query(net->config.core, &request, net->stamp_ms, trace);
+    const usher_frame frame = {
+        .opcode = pending->message->opcode, .request_no = pending->request_no, .aux = answer.result};
+    settle(pending);
+    if (answer.result == USHER_OK && seal_wants(pending->message))
+        seal_take(net, pending, false, answer.reply);
+    else
+        connection_reply(pending->connection, &frame, answer.layout, answer.reply);
+    if (trace->renew || trace->claim)
+        net->trace_count++;
+}
+
+static void
+carry_out_queries(struct net *net)
+{
+    for (uint32_t i = 0; i < net->pending_count; i++) {
+        const struct pending *pending = &net->pending[i];
+        if (pending->message->kind != USHER_MESSAGE_QUERY)
+            continue;
+        if (is_late(net, pending))
+            refuse(pending, USHER_NOT_EXECUTED, 0);
+        else
+            answer_query(net, pending);
+    }
+}
+
+/* --- the turn: its end --------------------------------------------------------------------------------- */
+static void
+cut_revoked(struct net *net)
+{
+    if (net->revoked_count == 0)
+        return;
+    for (struct connection *connection = net->connections; connection != NULL; connection = connection->next) {
+        for (uint32_t i = 0; i < net->revoked_count; i++) {
+            if (connection->client_no != 0 && connection->client_no == net->revoked[i])
+                connection_end(connection);
+        }
+    }
+    net->revoked_count = 0;
+    connection_flush_all(net);
+}
+
+/* The batch holds twice what a turn does, so the traces of one turn and the commands of the next both fit. */
+static void
+add_traces(struct net *net)
+{
+    static const struct core_asker server = {.role = USHER_ROLE_ADMIN};
+    const usher_message *touch = usher_message_of(USHER_OPCODE_TOUCH);
+
+    for (uint32_t i = 0; i < net->trace_count; i++) {
+        if (!commit_add(net->config.commit, touch, &server, &net->traces[i], TAG_TRACE))
+            net->config.log(LOG_WARNING, "trace_lost", "queue=%u", (unsigned)net->traces[i].queue_id);
+    }
+    net->again = net->trace_count > 0;
+    net->trace_count = 0;
+}
+
+static void
+set_due_timer(struct net *net)
+{
+    uint64_t now_ms = net_now(net);
+    uint64_t due_ms = core_next_due_ms(net->config.core, now_ms);
+
+    if (due_ms == UINT64_MAX) {
+        event_del(net->due_timer);
+        return;
+    }
+    if (due_ms < net->due_not_before_ms)
+        due_ms = net->due_not_before_ms;
+    if (due_ms <= now_ms) {
+        net->again = true;
+        return;
+    }
+    uint64_t delay_ms = due_ms - now_ms;
+    set_timer(net->due_timer, delay_ms < 3600000 ? delay_ms : 3600000);
+}
+
+static bool
+turn(struct net *net)
+{
+    net->again = false;
+    if (!carry_out_commands(net))
+        return false;
+    carry_out_queries(net);
+    seal_run(net);
+    net->pending_count = 0;
+    net->arena_size = 0;
+    connection_flush_all(net);
+    cut_revoked(net);
+    connection_bury_dead(net);
+    add_traces(net);
+    set_due_timer(net);
+    return true;
+}
+
+/* --- what wakes the loop -------------------------------------------------------------------------------- */
+static void
+on_due(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    (void)argument; /* waking is all: the turn looks for itself */
+}
+
+static uint64_t
+sweep_ms(const struct net_limits *limits)
+{
+    uint64_t least = limits->hello_ms;
+
+    least = limits->frame_ms < least ? limits->frame_ms : least;
+    least = limits->stall_ms < least ? limits->stall_ms : least;
+    if (limits->idle_ms != 0 && limits->idle_ms < least)
+        least = limits->idle_ms;
+    return least / 4 < SWEEP_MS_MOST ? least / 4 : SWEEP_MS_MOST;
+}
+
+static void
+on_sweep(evutil_socket_t fd, short what, void *argument)
+{
+    struct net *net = argument;
+
+    (void)fd;
+    (void)what;
+    connection_sweep(net);
+}
+
+static void
+on_idle(evutil_socket_t fd, short what, void *argument)
+{
+    struct net *net = argument;
+
+    (void)fd;
+    (void)what;
+    if (store_idle(net->config.store))
+        set_timer(net->idle_timer, IDLE_MS);
+}
+
+static void
+on_signal(evutil_socket_t number, short what, void *argument)
+{
+    struct net *net = argument;
+
+    (void)what;
+    net->config.log(LOG_INFO, "stopping", "signal=%d", (int)number);
+    net_stop(net);
+}
+
+/* --- opening, serving, closing --------------------------------------------------------------------------- */
+static bool
+open_timers(struct net *net)
+{
+    static const int signals[] = {SIGTERM, SIGINT};
+    uint64_t every_ms = sweep_ms(&net->config.limits);
+    const struct timeval every = {.tv_usec = (suseconds_t)(every_ms * 1000)};
+
+    net->due_timer = evtimer_new(net->base, on_due, net);
+    net->idle_timer = evtimer_new(net->base, on_idle, net);
+    net->sweep_timer = event_new(net->base, -1, EV_PERSIST, on_sweep, net);
+    if (net->due_timer == NULL || net->idle_timer == NULL || net->sweep_timer == NULL)
+        return false;
+    if (event_add(net->sweep_timer, &every) != 0)
+        return false;
+    set_timer(net->idle_timer, IDLE_MS);
+    for (size_t i = 0; net->config.signals && i < sizeof signals / sizeof *signals; i++) {
+        net->signal_events[i] = evsignal_new(net->base, signals[i], on_signal, net);
+        if (net->signal_events[i] == NULL || event_add(net->signal_events[i], NULL) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool
+open_parts(struct net *net)
+{
+    const struct house_record *house = store_see_house(net->config.store, 0);
+    uint64_t turn_max = net->config.limits.turn_max;
+
+    assert(turn_max * 2 <= COMMIT_COMMANDS_MOST);
+    net->last_event_no = house == NULL ? 0 : house->last_event_no;
+    forms_fill(&net->forms);
+    net->base = event_base_new();
+    net->scratch = calloc(1, net->forms.struct_size_most);
+    net->pending = calloc(turn_max, sizeof *net->pending);
+    net->traces = calloc(turn_max, sizeof *net->traces);
+    net->revoked = calloc(turn_max, sizeof *net->revoked);
+    net->roots = proof_open(net->config.limits.roots_max);
+    net->seal = seal_open();
+    net->again = true; /* something may be due already */
+    return net->base != NULL && net->scratch != NULL && net->pending != NULL && net->traces != NULL && net->revoked != NULL &&
+           net->roots != NULL && net->seal != NULL;
+}
+
+enum net_status
+net_open(const struct net_config *config, struct net **opened, char *why, size_t why_size)
+{
+    struct net *net = calloc(1, sizeof *net);
+    enum net_status status = NET_FAULT;
+
+    *opened = NULL;
+    snprintf(why, why_size, "no memory for the server's loop");
+    if (net == NULL)
+        return NET_FAULT;
+    net->config = *config;
+    net->listen_fd = -1;
+    if (open_parts(net) && open_timers(net))
+        status = listen_open(net, why, why_size);
+    if (status != NET_OK) {
+        net_close(net);
+        return status;
+    }
+    *opened = net;
+    return NET_OK;
+}
+
+uint16_t
+net_port(const struct net *net)
+{
+    return net->port;
+}
+
+void
+net_stop(struct net *net)
+{
+    net->stopping = true;
+    event_base_loopbreak(net->base);
+}
+
+/* Answer what has arrived, send what is unsent, and see every connection out. */
+static bool
+drain(struct net *net)
+{
+    uint64_t until_ms = net_now(net) + net->config.limits.drain_ms;
+
+    listen_close(net);
+    event_base_loop(net->base, EVLOOP_NONBLOCK);
+    if (!turn(net))
+        return false;
+    for (struct connection *connection = net->connections; connection != NULL; connection = connection->next)
+        connection_end(connection);
+    connection_flush_all(net);
+    connection_bury_dead(net);
+    while (net->connections != NULL && net_now(net) < until_ms) {
+        event_base_loop(net->base, EVLOOP_ONCE);
+        connection_flush_all(net);
+        connection_bury_dead(net);
+    }
+    return true;
+}
+
+bool
+net_run(struct net *net)
+{
+    while (!net->stopping) {
+        event_base_loop(net->base, EVLOOP_ONCE | (net->again ? EVLOOP_NONBLOCK : 0));
+        if (!turn(net))
+            return false;
+    }
+    return drain(net);
+}
+
+static void
+free_event(struct event *event)
+{
+    if (event != NULL)
+        event_free(event);
+}
+
+void
+net_close(struct net *net)
+{
+    if (net == NULL)
+        return;
+    while (net->connections != NULL)
+        connection_cut(net->connections, "server_ends");
+    connection_bury_dead(net);
+    listen_close(net);
+    free_event(net->due_timer);
+    free_event(net->sweep_timer);
+    free_event(net->idle_timer);
+    free_event(net->signal_events[0]);
+    free_event(net->signal_events[1]);
+    if (net->base != NULL)
+        event_base_free(net->base);
+    proof_close(net->roots);
+    seal_close(net->seal);
+    free(net->spare.bytes);
+    free(net->pending);
+    free(net->traces);
+    free(net->revoked);
+    free(net->arena);
+    free(net->scratch);
+    free(net);
+}
