@@ -59,7 +59,6 @@ attempt_request(struct usher_client *client, const usher_message *message, bool 
             return outcome;
     } while (event.kind == USHER_SESSION_EVENT_PUSH);
 
-    client->used_at_ms = usher_net_now_ms();
     if ((event.kind == USHER_SESSION_EVENT_REPLY || event.kind == USHER_SESSION_EVENT_REFUSED) &&
         usher_link_answer(client, &event, client->reply)) {
         if (event.kind == USHER_SESSION_EVENT_REPLY || !client->answer.retryable) {

@@ -30,9 +30,8 @@ struct usher_client {
     usher_id enrol_id;
 
     /* The connection. */
-    int socket;          /* -1 for none */
-    bool ready;          /* the handshake on it is complete */
-    uint64_t used_at_ms; /* when a call last used it, on the monotonic clock */
+    int socket; /* -1 for none */
+    bool ready; /* the handshake on it is complete */
     struct usher_session session;
     struct usher_session_slot slot[1];
     uint8_t *input, *output;

@@ -6,10 +6,6 @@
 
 #include "client-sdk/src/client.h"
 
-/* A connection that was idle for longer is looked at before it is used: a server that stopped in the meantime has
- * closed it, and a request sent into it would be "maybe applied" without need. */
-#define LINK_IDLE_MS 100
-
 void
 usher_link_close(struct usher_client *client)
 {
@@ -171,7 +167,9 @@ link_try(struct usher_client *client, uint64_t deadline_ms)
     return outcome == USHER_ATTEMPT_DONE ? link_judge(client, &event) : outcome;
 }
 
-/* Whether the connection that we have can be used. What has come in since the last call is read on the way. */
+/* Whether the connection that we have can be used. It is looked at before each request: a server that stopped in the
+ * meantime has closed it, and a request sent into it would be "maybe applied" without need. What has come in since the
+ * last call is read on the way. */
 static bool
 link_is_good(struct usher_client *client)
 {
@@ -179,8 +177,6 @@ link_is_good(struct usher_client *client)
 
     if (!client->ready)
         return false;
-    if (usher_net_now_ms() - client->used_at_ms < LINK_IDLE_MS)
-        return true;
     while (usher_net_wait(client->socket, false, 0) == USHER_NET_READY) {
         struct usher_session_event event;
 

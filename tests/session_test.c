@@ -1,0 +1,357 @@
+/* session_test.c: the SDK's layer without I/O, fed by a peer without I/O: every split of what it reads, every wrong
+ * answer that a server could give. */
+#include "test.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client-sdk/src/session.h"
+#include "fake_server.h"
+
+#define SLOTS 4
+
+/* A session and the peer that it talks to. */
+struct talk {
+    struct usher_session session;
+    struct usher_session_slot slot[SLOTS];
+    struct fake_peer peer;
+    usher_secret secret;
+    usher_key pin;
+    uint8_t input[USHER_FRAME_MAX], output[USHER_FRAME_MAX];
+    uint8_t answer[2 * USHER_FRAME_MAX]; /* what the peer wrote */
+};
+
+static struct talk *
+talk_begin(void)
+{
+    struct talk *talk = calloc(1, sizeof *talk);
+    usher_key client_key;
+
+    assert_non_null(talk);
+    assert_true(sodium_init() >= 0);
+    usher_key_make(&talk->secret);
+    usher_key_public(&talk->secret, &client_key);
+    fake_peer_make(&talk->peer, &client_key);
+    return talk;
+}
+
+static void
+talk_open(struct talk *talk, const usher_key *pin)
+{
+    struct usher_session_setup setup = {.secret = &talk->secret,
+                                        .pin = pin,
+                                        .input = talk->input,
+                                        .input_size = sizeof talk->input,
+                                        .output = talk->output,
+                                        .output_size = sizeof talk->output,
+                                        .slots = talk->slot,
+                                        .slot_count = SLOTS};
+
+    randombytes_buf(setup.nonce.bytes, sizeof setup.nonce.bytes);
+    fake_peer_connect(&talk->peer);
+    usher_session_open(&talk->session, &setup);
+}
+
+/* Let the peer have what the session wants to send; returns the size of its answer. */
+static size_t
+talk_send(struct talk *talk)
+{
+    size_t size;
+    const uint8_t *bytes = usher_session_output(&talk->session, &size);
+    size_t answered = fake_peer_feed(&talk->peer, bytes, size, talk->answer);
+
+    usher_session_sent(&talk->session, size);
+    assert_true(usher_session_all_sent(&talk->session));
+    return answered;
+}
+
+/* Let the session read some bytes. */
+static void
+talk_read(struct talk *talk, const uint8_t *bytes, size_t size)
+{
+    size_t room;
+    uint8_t *to = usher_session_room(&talk->session, &room);
+
+    assert_true(size <= room);
+    memcpy(to, bytes, size);
+    usher_session_filled(&talk->session, size);
+}
+
+/* Read the peer's answer up to the split, expect nothing, read the rest. */
+static struct usher_session_event
+talk_read_split(struct talk *talk, size_t size, size_t split)
+{
+    talk_read(talk, talk->answer, split);
+    if (split < size)
+        assert_int_equal(usher_session_next(&talk->session).kind, USHER_SESSION_EVENT_NONE);
+    talk_read(talk, talk->answer + split, size - split);
+    return usher_session_next(&talk->session);
+}
+
+static void
+talk_shake_hands(struct talk *talk)
+{
+    size_t size;
+
+    talk_open(talk, NULL);
+    size = talk_send(talk);
+    assert_int_equal(talk_read_split(talk, size, size).kind, USHER_SESSION_EVENT_NONE);
+    size = talk_send(talk);
+    assert_int_equal(talk_read_split(talk, size, size).kind, USHER_SESSION_EVENT_READY);
+}
+
+static void
+talk_charge(struct talk *talk, int64_t amount, uint64_t tag)
+{
+    usher_charge_request request = {.amount = amount};
+
+    usher_new_id(&request.request_id);
+    assert_int_equal(usher_session_request(&talk->session, usher_message_of(USHER_OPCODE_CHARGE), &request, 5000, tag),
+                     USHER_SESSION_ACCEPTED);
+}
+
+/* --- scenes ------------------------------------------------------------------------------------------- */
+/* F1, F4: the handshake does not depend on how its bytes arrive. */
+static void
+the_handshake_is_read_at_every_split_of_its_bytes(void **state)
+{
+    struct talk *talk = talk_begin();
+    size_t challenge, welcome = 1;
+
+    (void)state;
+    talk_open(talk, NULL);
+    challenge = talk_send(talk);
+    for (size_t split = 0; split <= challenge || split <= welcome; split++) {
+        talk_open(talk, NULL);
+        challenge = talk_send(talk);
+        assert_int_equal(talk_read_split(talk, challenge, split < challenge ? split : challenge).kind,
+                         USHER_SESSION_EVENT_NONE);
+        welcome = talk_send(talk);
+        assert_int_equal(talk_read_split(talk, welcome, split < welcome ? split : welcome).kind,
+                         USHER_SESSION_EVENT_READY);
+        assert_int_equal(talk->session.self.client_id, 7);
+        assert_int_equal(talk->session.self.role, USHER_ROLE_GATEWAY);
+        assert_string_equal(talk->session.self.name, "shop");
+    }
+    free(talk);
+}
+
+/* F1, F4: three replies in one piece of bytes, cut in two at every place, and byte by byte. */
+static void
+replies_are_read_at_every_split_of_their_bytes(void **state)
+{
+    struct talk *talk = talk_begin();
+    size_t size = 1;
+
+    (void)state;
+    talk_shake_hands(talk);
+    for (size_t split = 0; split <= size + 1; split++) {
+        int64_t before = talk->peer.balance;
+        unsigned replies = 0;
+
+        for (uint64_t tag = 0; tag < 3; tag++)
+            talk_charge(talk, 10, tag);
+        size = talk_send(talk);
+        for (size_t at = 0; at < size;) {
+            size_t piece = split > size ? 1 : at == 0 && split > 0 ? split : size - at;
+            struct usher_session_event event;
+
+            talk_read(talk, talk->answer + at, piece);
+            at += piece;
+            while ((event = usher_session_next(&talk->session)).kind != USHER_SESSION_EVENT_NONE) {
+                usher_charge_reply reply;
+                usher_refusal refusal;
+
+                assert_int_equal(event.kind, USHER_SESSION_EVENT_REPLY);
+                assert_int_equal(event.tag, replies++);
+                assert_true(usher_session_read(&event, &reply, &refusal));
+                assert_int_equal(reply.balance, before + 10 * (int64_t)replies);
+            }
+        }
+        assert_int_equal(replies, 3);
+        assert_int_equal(talk->session.in_flight, 0);
+        talk->peer.id_count = 0;
+    }
+    free(talk);
+}
+
+/* F4: replies may come in any order; the number of each says to which request it belongs. */
+static void
+a_reply_finds_its_request_in_any_order(void **state)
+{
+    static const unsigned order[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    struct talk *talk = talk_begin();
+
+    (void)state;
+    talk_shake_hands(talk);
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        int64_t before = talk->peer.balance;
+        size_t frame;
+
+        for (uint64_t tag = 0; tag < 3; tag++)
+            talk_charge(talk, 10, tag);
+        frame = talk_send(talk) / 3;
+        for (size_t k = 0; k < 3; k++) {
+            struct usher_session_event event;
+            usher_charge_reply reply;
+            usher_refusal refusal;
+
+            talk_read(talk, talk->answer + order[i][k] * frame, frame);
+            event = usher_session_next(&talk->session);
+            assert_int_equal(event.kind, USHER_SESSION_EVENT_REPLY);
+            assert_int_equal(event.tag, order[i][k]);
+            assert_true(usher_session_read(&event, &reply, &refusal));
+            assert_int_equal(reply.balance, before + 10 * ((int64_t)order[i][k] + 1));
+        }
+    }
+    free(talk);
+}
+
+/* F4: no more requests are put on the wire than there are slots; the reply of a forgotten one is dropped in silence. */
+static void
+requests_in_flight_are_bounded_and_can_be_forgotten(void **state)
+{
+    struct talk *talk = talk_begin();
+    const usher_ping_request ping = {.echo = 1};
+    const usher_message *message = usher_message_of(USHER_OPCODE_PING);
+    size_t size;
+
+    (void)state;
+    talk_open(talk, NULL);
+    assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, 0), USHER_SESSION_NOT_READY);
+    talk_shake_hands(talk);
+    for (uint64_t tag = 0; tag < SLOTS; tag++)
+        assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, tag), USHER_SESSION_ACCEPTED);
+    assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, 9), USHER_SESSION_CROWDED);
+    usher_session_forget(&talk->session, 0);
+    usher_session_forget(&talk->session, 2);
+    size = talk_send(talk);
+    talk_read(talk, talk->answer, size);
+    assert_int_equal(usher_session_next(&talk->session).tag, 1);
+    assert_int_equal(usher_session_next(&talk->session).tag, 3);
+    assert_int_equal(usher_session_next(&talk->session).kind, USHER_SESSION_EVENT_NONE);
+    assert_int_equal(talk->session.in_flight, 0);
+    free(talk);
+}
+
+/* F2, Q12: a server that does not prove its key, or has another one than the pin, gets no proof from us. */
+static void
+a_server_without_the_right_key_is_not_trusted(void **state)
+{
+    struct talk *talk = talk_begin();
+    struct usher_session_event event;
+    size_t size, unsent;
+
+    (void)state;
+    talk->peer.wrong_signature = true;
+    talk_open(talk, NULL);
+    size = talk_send(talk);
+    event = talk_read_split(talk, size, size);
+    assert_int_equal(event.kind, USHER_SESSION_EVENT_UNTRUSTED);
+    usher_session_output(&talk->session, &unsent);
+    assert_int_equal(unsent, 0);
+
+    talk->peer.wrong_signature = false;
+    talk->pin = talk->peer.server_key;
+    talk_open(talk, &talk->pin);
+    size = talk_send(talk);
+    assert_int_equal(talk_read_split(talk, size, size).kind, USHER_SESSION_EVENT_NONE);
+    talk->pin.bytes[31] ^= 1;
+    talk_open(talk, &talk->pin);
+    size = talk_send(talk);
+    assert_int_equal(talk_read_split(talk, size, size).kind, USHER_SESSION_EVENT_UNTRUSTED);
+    free(talk);
+}
+
+/* F1: any flipped byte of the handshake's answers ends the session; none is taken for a welcome. */
+static void
+a_flipped_byte_of_the_handshake_ends_the_session(void **state)
+{
+    struct talk *talk = talk_begin();
+    size_t size = 1;
+
+    (void)state;
+    for (size_t at = 0; at < size; at++) {
+        struct usher_session_event event;
+
+        talk_open(talk, NULL);
+        size = talk_send(talk);
+        talk->answer[at] ^= 0x40;
+        talk_read(talk, talk->answer, size);
+        event = usher_session_next(&talk->session);
+        /* A changed length makes it wait for more; everything else is broken at once. */
+        if (at < 4)
+            assert_true(event.kind == USHER_SESSION_EVENT_NONE || event.kind == USHER_SESSION_EVENT_BROKEN);
+        else
+            assert_int_equal(event.kind, USHER_SESSION_EVENT_BROKEN);
+        assert_int_not_equal(talk->session.phase, USHER_SESSION_READY);
+        assert_int_not_equal(talk->session.phase, USHER_SESSION_PROOF);
+    }
+    free(talk);
+}
+
+/* F1: answers to what was not asked, and requests from a server, are not believed. */
+static void
+frames_that_were_not_asked_for_end_the_session(void **state)
+{
+    struct talk *talk = talk_begin();
+    usher_frame frame = {.flags = USHER_FLAG_REPLY, .opcode = USHER_OPCODE_PING, .request_no = 77};
+    const usher_ping_reply body = {.echo = 1};
+    uint8_t bytes[64];
+    size_t size;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        talk_shake_hands(talk);
+        frame.flags = i == 0 ? USHER_FLAG_REPLY : i == 1 ? 0 : USHER_FLAG_PUSH;
+        size = usher_encode(usher_message_of(USHER_OPCODE_PING)->reply, &body, bytes + USHER_HEADER_SIZE, 32);
+        size = usher_frame_finish(bytes, size, &frame);
+        talk_read(talk, bytes, size);
+        assert_int_equal(usher_session_next(&talk->session).kind,
+                         i == 2 ? USHER_SESSION_EVENT_PUSH : USHER_SESSION_EVENT_BROKEN);
+    }
+    free(talk);
+}
+
+/* F4: the server's last word before it closes the connection is handed on, whatever request it names. */
+static void
+a_dismissal_ends_the_session_and_says_why(void **state)
+{
+    struct talk *talk = talk_begin();
+    usher_frame frame = {.flags = USHER_FLAG_REPLY, .aux = USHER_FRAME_CHECK};
+    const usher_refusal body = {.detail = 3};
+    struct usher_session_event event;
+    usher_refusal refusal;
+    uint8_t bytes[128];
+    size_t size;
+
+    (void)state;
+    talk_shake_hands(talk);
+    size = usher_encode(usher_refusal_layout(), &body, bytes + USHER_HEADER_SIZE, 96);
+    talk_read(talk, bytes, usher_frame_finish(bytes, size, &frame));
+    event = usher_session_next(&talk->session);
+    assert_int_equal(event.kind, USHER_SESSION_EVENT_REFUSED);
+    assert_int_equal(event.result, USHER_FRAME_CHECK);
+    assert_true(usher_session_read(&event, NULL, &refusal));
+    assert_int_equal(refusal.detail, 3);
+    assert_int_equal(talk->session.phase, USHER_SESSION_OVER);
+    free(talk);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_handshake_is_read_at_every_split_of_its_bytes),
+        cmocka_unit_test(replies_are_read_at_every_split_of_their_bytes),
+        cmocka_unit_test(a_reply_finds_its_request_in_any_order),
+        cmocka_unit_test(requests_in_flight_are_bounded_and_can_be_forgotten),
+        cmocka_unit_test(a_server_without_the_right_key_is_not_trusted),
+        cmocka_unit_test(a_flipped_byte_of_the_handshake_ends_the_session),
+        cmocka_unit_test(frames_that_were_not_asked_for_end_the_session),
+        cmocka_unit_test(a_dismissal_ends_the_session_and_says_why),
+    };
+
+    return usher_test_main(argc, argv, tests);
+}
