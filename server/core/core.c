@@ -48,6 +48,7 @@ core_open(struct store *store)
         if (core->hints != NULL) {
             core->hints[i].concert_offset = field_offset(message[i].request, "concert_id");
             core->hints[i].id_offset = field_offset(message[i].request, "request_id");
+            core->hints[i].names_user = field_offset(message[i].request, "user") != SIZE_MAX;
             core->hints[i].money = message[i].opcode == USHER_OPCODE_CHARGE || message[i].opcode == USHER_OPCODE_PAY ||
                                    message[i].opcode == USHER_OPCODE_REFUND;
         }
@@ -264,6 +265,8 @@ apply_command(struct core *core, const struct core_request *request, const usher
     const usher_id *id = (const usher_id *)((const uint8_t *)request->body + hints->id_offset);
     bool named = !is_nobody(&request->asker.user);
 
+    if (!named && hints->names_user)
+        return answer_with(core, message, USHER_USER_MISSING, false);
     /* Whoever is named gets a number first: a refusal may have to be remembered under it. */
     if (named && core->user_no == 0)
         core->user_no = core_user_at_first_sight(core, &request->asker.user);

@@ -51,6 +51,7 @@ struct core {
 struct message_hints {
     size_t concert_offset; /* of concert_id in the request, SIZE_MAX if it has none */
     size_t id_offset;      /* of request_id */
+    bool names_user;       /* has a user field: somebody must be meant */
     bool money;            /* charge, pay, refund: refusals are remembered too (M4) */
 };
 
