@@ -1,5 +1,5 @@
-/* history.c: follows the events with a thread of its own. See history.h. */
-#include "server/history.h"
+/* historian.c: follows the events with a thread of its own. See historian.h. */
+#include "server/historian.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,7 +15,7 @@
 #define FAULT_MS_FIRST 100
 #define FAULT_MS_MOST  5000
 
-struct history {
+struct historian {
     struct store *store;
     uint64_t delay_ms;
     pthread_t thread;
@@ -27,7 +27,7 @@ struct history {
 
 /* Wait this long unless it has to stop. False when it has to. */
 static bool
-rest(struct history *history, uint64_t ms)
+rest(struct historian *historian, uint64_t ms)
 {
     struct timespec until;
 
@@ -38,37 +38,37 @@ rest(struct history *history, uint64_t ms)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    pthread_mutex_lock(&history->lock);
-    while (!history->stopping && pthread_cond_timedwait(&history->changed, &history->lock, &until) != ETIMEDOUT)
+    pthread_mutex_lock(&historian->lock);
+    while (!historian->stopping && pthread_cond_timedwait(&historian->changed, &historian->lock, &until) != ETIMEDOUT)
         continue;
-    bool goes_on = !history->stopping;
-    pthread_mutex_unlock(&history->lock);
+    bool goes_on = !historian->stopping;
+    pthread_mutex_unlock(&historian->lock);
     return goes_on;
 }
 
 /* Wait until there are events. False when it has to stop. */
 static bool
-wait_for_events(struct history *history)
+wait_for_events(struct historian *historian)
 {
-    pthread_mutex_lock(&history->lock);
-    while (!history->woken && !history->stopping)
-        pthread_cond_wait(&history->changed, &history->lock);
-    history->woken = false;
-    bool goes_on = !history->stopping;
-    pthread_mutex_unlock(&history->lock);
+    pthread_mutex_lock(&historian->lock);
+    while (!historian->woken && !historian->stopping)
+        pthread_cond_wait(&historian->changed, &historian->lock);
+    historian->woken = false;
+    bool goes_on = !historian->stopping;
+    pthread_mutex_unlock(&historian->lock);
     return goes_on;
 }
 
 /* Take in what there is. False when it has to stop. */
 static bool
-catch_up(struct history *history)
+catch_up(struct historian *historian)
 {
     uint64_t fault_ms = FAULT_MS_FIRST;
 
     for (;;) {
-        if (history->delay_ms > 0 && !rest(history, history->delay_ms))
+        if (historian->delay_ms > 0 && !rest(historian, historian->delay_ms))
             return false;
-        enum store_step step = store_consumer_step(history->store, STEP_EVENTS);
+        enum store_step step = store_consumer_step(historian->store, STEP_EVENTS);
         if (step == STORE_STEP_NOTHING)
             return true;
         uint64_t pause_ms = STEP_PAUSE_MS;
@@ -79,7 +79,7 @@ catch_up(struct history *history)
         } else {
             fault_ms = FAULT_MS_FIRST;
         }
-        if (!rest(history, pause_ms))
+        if (!rest(historian, pause_ms))
             return false;
     }
 }
@@ -87,62 +87,62 @@ catch_up(struct history *history)
 static void *
 run(void *argument)
 {
-    struct history *history = argument;
+    struct historian *historian = argument;
 
-    while (wait_for_events(history)) {
-        if (!catch_up(history))
+    while (wait_for_events(historian)) {
+        if (!catch_up(historian))
             break;
     }
     return NULL;
 }
 
-struct history *
-history_open(struct store *store, uint64_t delay_ms)
+struct historian *
+historian_open(struct store *store, uint64_t delay_ms)
 {
-    struct history *history = calloc(1, sizeof *history);
+    struct historian *historian = calloc(1, sizeof *historian);
     pthread_condattr_t attributes;
 
-    if (history == NULL)
+    if (historian == NULL)
         return NULL;
-    history->store = store;
-    history->delay_ms = delay_ms;
-    history->woken = true; /* what an earlier run has left */
+    historian->store = store;
+    historian->delay_ms = delay_ms;
+    historian->woken = true; /* what an earlier run has left */
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_mutex_init(&history->lock, NULL);
-    pthread_cond_init(&history->changed, &attributes);
+    pthread_mutex_init(&historian->lock, NULL);
+    pthread_cond_init(&historian->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    if (pthread_create(&history->thread, NULL, run, history) != 0) {
-        pthread_cond_destroy(&history->changed);
-        pthread_mutex_destroy(&history->lock);
-        free(history);
+    if (pthread_create(&historian->thread, NULL, run, historian) != 0) {
+        pthread_cond_destroy(&historian->changed);
+        pthread_mutex_destroy(&historian->lock);
+        free(historian);
         return NULL;
     }
-    return history;
+    return historian;
 }
 
 void
-history_wake(void *argument)
+historian_wake(void *argument)
 {
-    struct history *history = argument;
+    struct historian *historian = argument;
 
-    pthread_mutex_lock(&history->lock);
-    history->woken = true;
-    pthread_cond_broadcast(&history->changed);
-    pthread_mutex_unlock(&history->lock);
+    pthread_mutex_lock(&historian->lock);
+    historian->woken = true;
+    pthread_cond_broadcast(&historian->changed);
+    pthread_mutex_unlock(&historian->lock);
 }
 
 void
-history_close(struct history *history)
+historian_close(struct historian *historian)
 {
-    if (history == NULL)
+    if (historian == NULL)
         return;
-    pthread_mutex_lock(&history->lock);
-    history->stopping = true;
-    pthread_cond_broadcast(&history->changed);
-    pthread_mutex_unlock(&history->lock);
-    pthread_join(history->thread, NULL);
-    pthread_cond_destroy(&history->changed);
-    pthread_mutex_destroy(&history->lock);
-    free(history);
+    pthread_mutex_lock(&historian->lock);
+    historian->stopping = true;
+    pthread_cond_broadcast(&historian->changed);
+    pthread_mutex_unlock(&historian->lock);
+    pthread_join(historian->thread, NULL);
+    pthread_cond_destroy(&historian->changed);
+    pthread_mutex_destroy(&historian->lock);
+    free(historian);
 }

@@ -17,7 +17,7 @@
 
 #include "server/clock.h"
 #include "server/directory.h"
-#include "server/history.h"
+#include "server/historian.h"
 #include "server/keys.h"
 #include "server/log.h"
 #include "server/net/net.h"
@@ -41,7 +41,7 @@ struct usherd {
     struct server_clock clock;
     uint8_t service_key[64];
     struct net *net;
-    struct history *history;
+    struct historian *historian;
 };
 
 static enum usherd_exit
@@ -196,12 +196,12 @@ fit_descriptors(struct net_limits *limits)
 }
 
 static void
-wake_history(void *context)
+wake_historian(void *context)
 {
     const struct usherd *usherd = context;
 
-    if (usherd->history != NULL)
-        history_wake(usherd->history);
+    if (usherd->historian != NULL)
+        historian_wake(usherd->historian);
 }
 
 static enum usherd_exit
@@ -224,7 +224,7 @@ open_net(struct usherd *usherd)
         .now_ms = clock_now_ms,
         .clock = &usherd->clock,
         .log = log_line,
-        .made_events = wake_history,
+        .made_events = wake_historian,
         .context = usherd,
     };
     char why[512];
@@ -235,14 +235,14 @@ open_net(struct usherd *usherd)
 }
 
 static enum usherd_exit
-open_history(struct usherd *usherd)
+open_historian(struct usherd *usherd)
 {
     if (!usherd->options.history)
         return USHERD_DONE;
     if (usherd->options.history_fault > 0)
         store_consumer_fail(usherd->store, (uint32_t)usherd->options.history_fault);
-    usherd->history = history_open(usherd->store, usherd->options.history_delay_ms);
-    return usherd->history == NULL ? refuse(USHERD_FAULT, "the history's thread can't be started") : USHERD_DONE;
+    usherd->historian = historian_open(usherd->store, usherd->options.history_delay_ms);
+    return usherd->historian == NULL ? refuse(USHERD_FAULT, "the history's thread can't be started") : USHERD_DONE;
 }
 
 /* The port in a file that is there as a whole or not at all. */
@@ -267,8 +267,8 @@ write_port_file(struct usherd *usherd)
 
 /* --- the whole ------------------------------------------------------------------------------------------- */
 typedef enum usherd_exit step(struct usherd *usherd);
-static step *const steps[] = {open_directory, open_store,   begin_clock,    open_keys,
-                              open_net,       open_history, write_port_file};
+static step *const steps[] = {open_directory, open_store,     begin_clock,    open_keys,
+                              open_net,       open_historian, write_port_file};
 
 static enum usherd_exit
 serve(struct usherd *usherd)
@@ -311,7 +311,7 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     enum usherd_exit code = serve(&usherd);
-    history_close(usherd.history);
+    historian_close(usherd.historian);
     net_close(usherd.net);
     commit_close(usherd.commit);
     core_close(usherd.core);
