@@ -16,7 +16,12 @@ touch(struct store *store, struct table *table, uint32_t slot)
 {
     struct batch *batch = &store->batch;
     uint8_t *flags = table_flags(table, slot);
-    struct batch_touch touched = {slot, table->kind->number, (*flags & TABLE_PRESENT) != 0, batch->image_bytes};
+    struct batch_touch touched = {
+        .slot = slot,
+        .table = table->kind->number,
+        .had = (*flags & TABLE_PRESENT) != 0,
+        .image = batch->image_bytes,
+    };
 
     if ((*flags & TABLE_TOUCHED) != 0)
         return;

@@ -17,6 +17,7 @@ struct batch_touch {
     uint32_t slot;
     uint8_t table;
     bool had;     /* there was a record, and this is it: */
+    bool changed; /* the after-image differs; known once the batch is encoded */
     size_t image; /* where in batch.images */
 };
 struct batch {
@@ -50,6 +51,8 @@ struct store {
 /* Keep the first fault. */
 __attribute__((format(printf, 3, 4))) void store_fail(const struct store *store, enum store_status status,
                                                       const char *format, ...);
+
+void store_no_fault(const struct store *store);
 
 /* A store without a record; the disk is the caller's to set. */
 struct store *store_new(bool keep_history);

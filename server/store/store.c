@@ -1,4 +1,5 @@
-/* store.c: the store as a whole: opening in memory, batches from begin to commit, history and figures. */
+/* store.c: the store as a whole: opening in memory, batches from begin to commit, history and figures. What LMDB does
+ * is behind disk.h. */
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <xxhash.h>
 
 #include "server/store/consumer.h"
+#include "server/store/disk.h"
 #include "server/store/internal.h"
 #include "server/store/memory.h"
 
@@ -89,6 +91,7 @@ store_close(struct store *store)
         return;
     if (store->batch.open)
         store_undo(store);
+    disk_close(store->disk);
     consumer_close(store->consumer);
     for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
         table_close(&store->tables[number]);
@@ -115,6 +118,13 @@ store_fail(const struct store *store, enum store_status status, const char *form
     va_end(arguments);
 }
 
+void
+store_no_fault(const struct store *store)
+{
+    store->trouble->status = STORE_OK;
+    store->trouble->text[0] = '\0';
+}
+
 enum store_status
 store_fault(const struct store *store, const char **why)
 {
@@ -128,8 +138,9 @@ bool
 store_begin(struct store *store)
 {
     assert(!store->batch.open);
-    store->trouble->status = STORE_OK;
-    store->trouble->text[0] = '\0';
+    store_no_fault(store);
+    if (store->disk != NULL && !disk_begin(store))
+        return false;
     store->batch.open = true;
     return true;
 }
@@ -138,25 +149,44 @@ void
 store_undo(struct store *store)
 {
     assert(store->batch.open);
+    if (store->disk != NULL)
+        disk_abort(store);
     store_batch_undo(store);
 }
 
 enum store_outcome
 store_commit(struct store *store, const uint8_t *commands, size_t commands_size)
 {
+    enum store_outcome outcome = STORE_DONE;
+
     assert(store->batch.open);
-    (void)commands;
-    (void)commands_size;
-    store->position++;
-    history_done(store->history);
-    store_batch_over(store);
-    return STORE_DONE;
+    if (store->trouble->status != STORE_OK) {
+        store_undo(store);
+        return STORE_UNDONE;
+    }
+    if (store->disk != NULL)
+        outcome = disk_commit(store, commands, commands_size);
+    if (outcome == STORE_DONE) {
+        store->position++;
+        history_done(store->history);
+        store_batch_over(store);
+    } else {
+        store_batch_undo(store); /* LOST: this memory is as before; whether the disk is, nobody knows */
+    }
+    return outcome;
 }
 
 uint64_t
 store_position(const struct store *store)
 {
     return store->position;
+}
+
+bool
+store_idle(struct store *store)
+{
+    assert(!store->batch.open);
+    return store->disk != NULL && disk_idle(store);
 }
 
 /* --- history ------------------------------------------------------------------------------------------------------ */
@@ -166,7 +196,9 @@ read_row(const struct store *store, unsigned index, uint64_t key, void *out)
     bool dropped;
     const struct history_row *row = history_see(store->history, index, key, &dropped);
 
-    return row != NULL && history_fill(index, row->bytes, row->size, out);
+    if (row != NULL)
+        return history_fill(index, row->bytes, row->size, out);
+    return !dropped && store->disk != NULL && disk_read_row(store, index, key, out);
 }
 
 #define STORE_HISTORY(number, NAME, name, text)                                                                        \
@@ -266,6 +298,8 @@ store_figures(const struct store *store)
 {
     struct store_figures figures = {0};
 
+    if (store->disk != NULL)
+        disk_figures(store, &figures);
     for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
         figures.memory_bytes += table_bytes(&store->tables[number]);
     figures.memory_bytes += indexes_bytes(store->indexes) + history_bytes(store->history);
@@ -277,6 +311,8 @@ store_figures(const struct store *store)
 enum store_step
 store_consumer_step(struct store *store, uint32_t most)
 {
+    if (store->disk != NULL)
+        return disk_consumer_step(store, most);
     if (store->consumer_failures > 0) {
         store->consumer_failures--;
         return STORE_STEP_FAILED;
@@ -293,12 +329,13 @@ store_consumer_fail(struct store *store, uint32_t steps)
 uint64_t
 store_consumer_cursor(const struct store *store)
 {
-    return consumer_cursor(store);
+    return store->disk != NULL ? disk_consumer_cursor(store) : consumer_cursor(store);
 }
 
 size_t
 store_consumer_rows(const struct store *store, uint64_t user_no, uint64_t after_event_no, struct history_record *rows,
                     size_t most, bool *more)
 {
-    return consumer_rows(store, user_no, after_event_no, rows, most, more);
+    return store->disk != NULL ? disk_consumer_rows(store, user_no, after_event_no, rows, most, more)
+                               : consumer_rows(store, user_no, after_event_no, rows, most, more);
 }

@@ -20,7 +20,9 @@ struct store;
 struct store_options {
     const char *directory;   /* holds store.mdb and store.mdb-lock; made (0700) when absent */
     uint64_t map_bytes;      /* address space for LMDB; 0 for the default (256 GiB) */
-    uint32_t slice_records;  /* records written back with a commit at most; 0 for the default */
+    uint32_t slice_records;  /* written back with a commit: at most these or twice what it changed; 0 for the default */
+    uint64_t journal_bytes;  /* the journal is kept below about twice this; 0 for the default (16 MiB) */
+    bool unsafe_no_sync;     /* for tests alone: nothing is forced to the disk, a power cut may lose or break all */
 };
 
 enum store_status {

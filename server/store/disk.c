@@ -1,0 +1,545 @@
+/* disk.c: the truth in LMDB: values, batches and reads.
+ *
+ *     meta        the store's row (position, cut, running pass), the history consumer's cursor
+ *     journal     position -> stamp, commands, after-images        journal.c
+ *     one table for each row of records.def and history.def, by 64-bit key
+ *     history     user_no, event_no, index (big-endian) -> history_record, the consumer's own
+ *
+ * Every value ends in a check of its table, key and bytes. One batch is one write transaction, begun by disk_begin (so
+ * LMDB's lock orders the instances) and filled by disk_commit. An error before mdb_txn_commit means that nothing was
+ * done. After it the outcome is unknown: the environment is closed, opened anew, and the meta row tells. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "server/store/disk.h"
+#include "server/store/journal.h"
+
+#define CUT_WITH_COMMIT 64u
+#define CUT_WHEN_IDLE   1024u
+
+/* --- values ----------------------------------------------------------------------------------------------------------
+ */
+static const char *const table_names[DISK_TABLES] = {
+#define STORE_TABLE(number, NAME, name, key_field, text) [number] = #name,
+#include "server/store/records.def"
+#define STORE_HISTORY(number, NAME, name, text) [number] = #name,
+#include "server/store/history.def"
+    [DISK_META] = "meta",
+    [DISK_JOURNAL] = "journal",
+    [DISK_HISTORY] = "history",
+};
+
+const char *
+disk_table_name(unsigned table)
+{
+    return table_names[table];
+}
+
+uint64_t
+disk_check(unsigned table, const MDB_val *key, const void *bytes, size_t size)
+{
+    uint64_t number, seed = table;
+
+    if (key->mv_size == sizeof number) {
+        memcpy(&number, key->mv_data, sizeof number);
+        seed += store_mix(number);
+    } else {
+        seed += XXH3_64bits(key->mv_data, key->mv_size);
+    }
+    return XXH3_64bits_withSeed(bytes, size, store_mix(seed));
+}
+
+int
+disk_put(struct disk *disk, MDB_txn *txn, unsigned table, MDB_val *key, const void *bytes, size_t size, unsigned flags)
+{
+    MDB_val value = {.mv_size = size + DISK_CHECK_SIZE};
+    uint64_t check = disk_check(table, key, bytes, size);
+    int error = lmdb_put(txn, disk->dbi[table], key, &value, flags | MDB_RESERVE);
+
+    if (error != 0)
+        return error;
+    memcpy(value.mv_data, bytes, size);
+    memcpy((uint8_t *)value.mv_data + size, &check, sizeof check);
+    return 0;
+}
+
+int
+disk_put_number(struct disk *disk, MDB_txn *txn, unsigned table, uint64_t number, const void *bytes, size_t size,
+                unsigned flags)
+{
+    MDB_val key = {sizeof number, &number};
+
+    return disk_put(disk, txn, table, &key, bytes, size, flags);
+}
+
+int
+disk_del_number(struct disk *disk, MDB_txn *txn, unsigned table, uint64_t number)
+{
+    MDB_val key = {sizeof number, &number};
+
+    return lmdb_del(txn, disk->dbi[table], &key);
+}
+
+bool
+disk_value_good(unsigned table, const MDB_val *key, const MDB_val *value, size_t *size)
+{
+    uint64_t check;
+
+    if (value->mv_size < sizeof check)
+        return false;
+    *size = value->mv_size - sizeof check;
+    memcpy(&check, (const uint8_t *)value->mv_data + *size, sizeof check);
+    return check == disk_check(table, key, value->mv_data, *size);
+}
+
+int
+disk_get(const struct disk *disk, MDB_txn *txn, unsigned table, uint64_t number, void *out, size_t size)
+{
+    MDB_val key = {sizeof number, &number}, value;
+    size_t found;
+    int error = lmdb_get(txn, disk->dbi[table], &key, &value);
+
+    if (error != 0)
+        return error;
+    if (!disk_value_good(table, &key, &value, &found) || found != size)
+        return MDB_CORRUPTED;
+    memcpy(out, value.mv_data, size);
+    return 0;
+}
+
+/* --- faults ----------------------------------------------------------------------------------------------------------
+ */
+enum store_status
+disk_status_of(int error)
+{
+    static const struct {
+        int error;
+        enum store_status status;
+    } rows[] = {
+        {ENOSPC, STORE_NO_ROOM},        {EDQUOT, STORE_NO_ROOM},
+        {EFBIG, STORE_NO_ROOM},         {MDB_MAP_FULL, STORE_NO_ROOM},
+        {EACCES, STORE_NO_ACCESS},      {EPERM, STORE_NO_ACCESS},
+        {EROFS, STORE_NO_ACCESS},       {ENOTDIR, STORE_NO_ACCESS},
+        {ENOENT, STORE_NO_ACCESS},      {EISDIR, STORE_NOT_ONE},
+        {MDB_INVALID, STORE_NOT_ONE},   {MDB_VERSION_MISMATCH, STORE_NOT_ONE},
+        {MDB_CORRUPTED, STORE_DAMAGED}, {MDB_PAGE_NOTFOUND, STORE_DAMAGED},
+    };
+
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
+        if (rows[row].error == error)
+            return rows[row].status;
+    return STORE_FAULT;
+}
+
+void
+disk_fail(const struct store *store, int error, const char *what)
+{
+    enum store_status status = disk_status_of(error) == STORE_NO_ROOM ? STORE_NO_ROOM : STORE_FAULT;
+
+    store_fail(store, status, "%s: %s: %s", store->disk->file, what, mdb_strerror(error));
+}
+
+/* --- the environment
+ * --------------------------------------------------------------------------------------------------- */
+int
+disk_env_open(struct disk *disk)
+{
+    int dead, error = mdb_env_create(&disk->env);
+
+    if (error != 0) {
+        disk->env = NULL;
+        return error;
+    }
+    error = mdb_env_set_maxdbs(disk->env, DISK_TABLES);
+    if (error == 0)
+        error = mdb_env_set_mapsize(disk->env, disk->map_bytes);
+    if (error == 0)
+        error = lmdb_env_open(disk->env, disk->file, disk->open_flags, 0600);
+    if (error == 0)
+        error = mdb_reader_check(disk->env, &dead);
+    if (error != 0)
+        disk_env_close(disk);
+    return error;
+}
+
+void
+disk_env_close(struct disk *disk)
+{
+    if (disk->read != NULL)
+        mdb_txn_abort(disk->read);
+    disk->read = NULL;
+    if (disk->env != NULL)
+        mdb_env_close(disk->env);
+    disk->env = NULL;
+}
+
+int
+disk_tables_open(struct disk *disk, MDB_txn *txn, unsigned flags)
+{
+    for (unsigned table = 0; table < DISK_TABLES; table++) {
+        int error;
+
+        if (table_names[table] == NULL)
+            continue;
+        error = lmdb_dbi_open(txn, table_names[table], flags | (table == DISK_HISTORY ? 0 : MDB_INTEGERKEY),
+                              &disk->dbi[table]);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+void
+disk_close(struct disk *disk)
+{
+    if (disk == NULL)
+        return;
+    if (disk->write != NULL)
+        mdb_txn_abort(disk->write);
+    disk_env_close(disk);
+    pthread_rwlock_destroy(&disk->env_lock);
+    sweep_close(&disk->sweep);
+    free(disk->journal_value.data);
+    free(disk);
+}
+
+/* Close the environment and open it again, so that LMDB's picture is the disk's; read the meta row. */
+static int
+env_open_anew(struct disk *disk)
+{
+    MDB_txn *txn;
+    int error;
+
+    pthread_rwlock_wrlock(&disk->env_lock);
+    disk_env_close(disk);
+    error = disk_env_open(disk);
+    if (error == 0) {
+        error = lmdb_txn_begin(disk->env, MDB_RDONLY, &txn);
+        if (error == 0) {
+            error = disk_tables_open(disk, txn, 0);
+            if (error == 0)
+                error = disk_get(disk, txn, DISK_META, DISK_META_STORE, &disk->meta, sizeof disk->meta);
+            if (error == 0)
+                error = lmdb_txn_commit(txn); /* keeps the table handles */
+            else
+                mdb_txn_abort(txn);
+        }
+        if (error != 0)
+            disk_env_close(disk);
+    }
+    disk->env_broken = error != 0;
+    pthread_rwlock_unlock(&disk->env_lock);
+    return error;
+}
+
+/* --- a batch
+ * ----------------------------------------------------------------------------------------------------------- */
+bool
+disk_begin(struct store *store)
+{
+    struct disk *disk = store->disk;
+    int error = disk->env_broken ? env_open_anew(disk) : 0;
+
+    assert(disk->write == NULL);
+    if (error == 0)
+        error = lmdb_txn_begin(disk->env, 0, &disk->write);
+    if (error != 0) {
+        disk->write = NULL;
+        disk_fail(store, error, "can't begin to write");
+        return false;
+    }
+    error = disk_get(disk, disk->write, DISK_META, DISK_META_STORE, &disk->meta, sizeof disk->meta);
+    if (error != 0)
+        disk_fail(store, error, "can't read the meta row");
+    else if (disk->meta.position != store->position)
+        store_fail(store, STORE_FAULT, "%s: another program has written to this store", disk->file);
+    else
+        return true;
+    disk_abort(store);
+    return false;
+}
+
+void
+disk_abort(struct store *store)
+{
+    if (store->disk->write != NULL)
+        mdb_txn_abort(store->disk->write);
+    store->disk->write = NULL;
+}
+
+static int
+write_history_table(struct store *store, unsigned index)
+{
+    struct disk *disk = store->disk;
+    const struct history_table *table = &store->history->table[index];
+    bool dropped;
+
+    for (size_t at = 0; at < table->appended_count; at++) {
+        const struct history_row *row = history_see(store->history, index, table->appended[at], &dropped);
+        int error;
+
+        if (row == NULL)
+            continue;
+        error = disk_put_number(disk, disk->write, HISTORY_FIRST + index, row->key, row->bytes, row->size,
+                                index == HISTORY_INDEX_ENDED ? MDB_NOOVERWRITE : MDB_APPEND);
+        if (error != 0)
+            return error;
+    }
+    for (size_t at = 0; at < table->dropped_count; at++) {
+        int error = disk_del_number(disk, disk->write, HISTORY_FIRST + index, table->dropped[at].key);
+
+        if (error != 0 && error != MDB_NOTFOUND)
+            return error;
+    }
+    return 0;
+}
+
+static int
+write_batch(struct store *store, struct disk_meta *meta, struct sweep_slice *slice)
+{
+    struct disk *disk = store->disk;
+    uint64_t changed = 0, bytes = disk->journal_value.size + DISK_CHECK_SIZE;
+    int error = disk_put_number(disk, disk->write, DISK_JOURNAL, meta->position, disk->journal_value.data,
+                                disk->journal_value.size, MDB_APPEND);
+
+    for (unsigned index = 0; error == 0 && index < HISTORY_TABLES; index++)
+        error = write_history_table(store, index);
+    for (size_t at = 0; at < store->batch.touched_count; at++)
+        changed += store->batch.touched[at].changed;
+    if (error == 0)
+        error = sweep_write(store, disk->write, meta, sweep_pace(&disk->sweep, changed, bytes), CUT_WITH_COMMIT, slice);
+    if (error == 0)
+        error = disk_put_number(disk, disk->write, DISK_META, DISK_META_STORE, meta, sizeof *meta, 0);
+    return error;
+}
+
+/* Write the meta row again, alone. What was found after a failed commit is on the disk for sure once this is. */
+static int
+confirm(struct disk *disk)
+{
+    struct disk_meta meta = disk->meta;
+    MDB_txn *txn;
+    int error = lmdb_txn_begin(disk->env, 0, &txn);
+
+    if (error != 0)
+        return error;
+    meta.writer = disk->writer;
+    meta.writes++;
+    error = disk_put_number(disk, txn, DISK_META, DISK_META_STORE, &meta, sizeof meta, 0);
+    if (error != 0) {
+        mdb_txn_abort(txn);
+        return error;
+    }
+    disk->meta = meta;
+    return lmdb_txn_commit(txn);
+}
+
+/* A commit failed: find out whether it is there. Its last write was this meta row. */
+static enum store_outcome
+find_outcome(struct store *store, const struct disk_meta *meta)
+{
+    struct disk *disk = store->disk;
+    bool there;
+
+    disk->env_broken = true;
+    if (env_open_anew(disk) != 0)
+        return STORE_LOST;
+    there = disk->meta.writer == meta->writer && disk->meta.writes == meta->writes;
+    if (!there)
+        return STORE_UNDONE;
+    if (confirm(disk) != 0) {
+        disk->env_broken = true;
+        return STORE_LOST;
+    }
+    store_no_fault(store);
+    return STORE_DONE;
+}
+
+/* Commit the write transaction that ends in this meta row. */
+static enum store_outcome
+commit_write(struct store *store, const struct disk_meta *meta)
+{
+    struct disk *disk = store->disk;
+    int error = lmdb_txn_commit(disk->write);
+
+    disk->write = NULL;
+    if (error != 0) {
+        disk_fail(store, error, "the commit failed");
+        return find_outcome(store, meta);
+    }
+    disk->meta = *meta;
+    return STORE_DONE;
+}
+
+static void
+mark_changes(struct store *store)
+{
+    for (size_t at = 0; at < store->batch.touched_count; at++) {
+        const struct batch_touch *touched = &store->batch.touched[at];
+
+        if (touched->changed)
+            sweep_mark(&store->disk->sweep, &store->tables[touched->table], touched->slot, false);
+    }
+}
+
+enum store_outcome
+disk_commit(struct store *store, const uint8_t *commands, size_t commands_size)
+{
+    struct disk *disk = store->disk;
+    struct disk_meta meta = disk->meta;
+    struct sweep_slice slice;
+    enum store_outcome outcome;
+    int error;
+
+    journal_encode(store, commands, commands_size, &disk->journal_value);
+    sweep_begin_pass(&disk->sweep, meta.position, false);
+    meta.position++;
+    meta.writer = disk->writer;
+    meta.writes++;
+    error = write_batch(store, &meta, &slice);
+    if (error != 0) {
+        disk_abort(store);
+        disk_fail(store, error, "the batch can't be written");
+        return STORE_UNDONE;
+    }
+    outcome = commit_write(store, &meta);
+    if (outcome != STORE_DONE)
+        return outcome;
+    disk->sweep.bytes_since += disk->journal_value.size + DISK_CHECK_SIZE;
+    mark_changes(store);
+    sweep_done(store, &slice);
+    return STORE_DONE;
+}
+
+/* Rows and pages of the journal. */
+static MDB_stat
+journal_stat(const struct store *store)
+{
+    MDB_stat stat = {0};
+    MDB_txn *txn = disk_read_begin(store);
+
+    if (txn == NULL)
+        return stat;
+    if (mdb_stat(txn, store->disk->dbi[DISK_JOURNAL], &stat) != 0)
+        stat = (MDB_stat){0};
+    disk_read_end(store, txn);
+    return stat;
+}
+
+static int
+write_idle(struct store *store, struct disk_meta *meta, struct sweep_slice *slice)
+{
+    struct disk *disk = store->disk;
+    int error;
+
+    sweep_begin_pass(&disk->sweep, disk->meta.position, true);
+    *meta = disk->meta;
+    meta->writer = disk->writer;
+    meta->writes++;
+    if (sweep_is_clean(&disk->sweep))
+        meta->cut = meta->position; /* the last batches changed no record */
+    error = sweep_write(store, disk->write, meta, disk->sweep.slice_records, CUT_WHEN_IDLE, slice);
+    if (error != 0)
+        return error;
+    return disk_put_number(disk, disk->write, DISK_META, DISK_META_STORE, meta, sizeof *meta, 0);
+}
+
+bool
+disk_idle(struct store *store)
+{
+    struct disk *disk = store->disk;
+    struct disk_meta meta;
+    struct sweep_slice slice;
+    int error;
+
+    store_no_fault(store);
+    if (sweep_is_clean(&disk->sweep) && journal_stat(store).ms_entries == 0)
+        return false;
+    if (!disk_begin(store))
+        return false;
+    error = write_idle(store, &meta, &slice);
+    if (error != 0) {
+        disk_abort(store);
+        disk_fail(store, error, "records can't be written back");
+        return false;
+    }
+    if (commit_write(store, &meta) != STORE_DONE)
+        return false;
+    sweep_done(store, &slice);
+    return !sweep_is_clean(&disk->sweep) || journal_stat(store).ms_entries > 0;
+}
+
+/* --- reads
+ * --------------------------------------------------------------------------------------------------------------- */
+MDB_txn *
+disk_read_begin(const struct store *store)
+{
+    struct disk *disk = store->disk;
+    int error;
+
+    if (disk->write != NULL)
+        return disk->write;
+    error = disk->env_broken ? env_open_anew(disk) : 0;
+    if (error == 0 && disk->read != NULL) {
+        error = lmdb_txn_renew(disk->read);
+    } else if (error == 0) {
+        error = lmdb_txn_begin(disk->env, MDB_RDONLY, &disk->read);
+        if (error != 0)
+            disk->read = NULL;
+    }
+    if (error == 0)
+        return disk->read;
+    disk_fail(store, error, "can't begin to read");
+    return NULL;
+}
+
+void
+disk_read_end(const struct store *store, MDB_txn *txn)
+{
+    if (txn != store->disk->write)
+        mdb_txn_reset(txn);
+}
+
+bool
+disk_read_row(const struct store *store, unsigned index, uint64_t number, void *out)
+{
+    MDB_txn *txn = disk_read_begin(store);
+    MDB_val key = {sizeof number, &number}, value;
+    size_t size;
+    bool good = false;
+    int error;
+
+    if (txn == NULL)
+        return false;
+    error = lmdb_get(txn, store->disk->dbi[HISTORY_FIRST + index], &key, &value);
+    if (error == 0) {
+        good = disk_value_good(HISTORY_FIRST + index, &key, &value, &size) &&
+               history_fill(index, value.mv_data, size, out);
+        if (!good)
+            error = MDB_CORRUPTED;
+    }
+    disk_read_end(store, txn);
+    if (error != 0 && error != MDB_NOTFOUND)
+        disk_fail(store, error, history_kinds[index].name);
+    return good;
+}
+
+void
+disk_figures(const struct store *store, struct store_figures *figures)
+{
+    const struct disk *disk = store->disk;
+    MDB_envinfo info;
+    MDB_stat stat;
+
+    stat = journal_stat(store);
+    figures->journal_count = stat.ms_entries;
+    figures->journal_bytes = (stat.ms_leaf_pages + stat.ms_overflow_pages) * (uint64_t)stat.ms_psize;
+    figures->dirty_count = sweep_dirty_count(&disk->sweep);
+    if (disk->env == NULL || mdb_env_info(disk->env, &info) != 0 || mdb_env_stat(disk->env, &stat) != 0)
+        return;
+    figures->store_bytes = (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
+}

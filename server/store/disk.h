@@ -1,0 +1,98 @@
+/* disk.h: the store's truth in LMDB. See disk.c for how it lies there. */
+#ifndef STORE_DISK_H
+#define STORE_DISK_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/store/bytes.h"
+#include "server/store/internal.h"
+#include "server/store/lmdb_call.h"
+#include "server/store/sweep.h"
+
+/* --- for store.c ------------------------------------------------------------------------------------------------- */
+void disk_close(struct disk *disk); /* NULL is welcome */
+bool disk_begin(struct store *store);
+void disk_abort(struct store *store);
+enum store_outcome disk_commit(struct store *store, const uint8_t *commands, size_t commands_size);
+bool disk_idle(struct store *store);
+bool disk_read_row(const struct store *store, unsigned index, uint64_t key, void *out);
+void disk_figures(const struct store *store, struct store_figures *figures);
+enum store_step disk_consumer_step(struct store *store, uint32_t most);
+uint64_t disk_consumer_cursor(const struct store *store);
+size_t disk_consumer_rows(const struct store *store, uint64_t user_no, uint64_t after_event_no,
+                          struct history_record *rows, size_t most, bool *more);
+
+/* --- for the files behind it ---------------------------------------------------------------------------------------- */
+/* Tables in LMDB: those of the row files by their number, and three more. */
+enum disk_table {
+    DISK_META = 0,
+    DISK_JOURNAL = 62,
+    DISK_HISTORY = 63, /* the history consumer's */
+    DISK_TABLES = 64
+};
+
+/* Rows of the meta table. */
+enum disk_meta_row { DISK_META_STORE = 1, DISK_META_CONSUMER = 2 };
+
+#define DISK_MAGIC "usherst\n"
+struct disk_meta {
+    char magic[8];
+    uint32_t schema;
+    uint32_t sweep_table; /* the running pass has written everything up to this table and key */
+    uint64_t sweep_key;
+    uint64_t position;   /* of the last batch */
+    uint64_t cut;        /* the tables have all changes up to this batch */
+    uint64_t pass_start; /* the running pass will have brought all changes up to this batch; 0 when none runs */
+    uint64_t writer;     /* a number that the last writing instance drew when it opened, and */
+    uint64_t writes;     /* a count of writes: together they tell whether a commit of unknown outcome is there */
+};
+
+struct disk {
+    char file[4096];
+    uint64_t map_bytes;
+    unsigned open_flags;
+    MDB_env *env; /* NULL while it could not be opened again */
+    MDB_dbi dbi[DISK_TABLES];
+    MDB_txn *write; /* the open batch's */
+    MDB_txn *read;  /* the owner's, reset between reads; NULL before the first */
+    /* The consumer's thread holds it shared while it uses env; opening anew takes it alone. */
+    pthread_rwlock_t env_lock;
+    atomic_bool env_broken; /* a commit failed: the environment must be opened anew */
+    struct disk_meta meta;  /* as it is on the disk */
+    struct sweep sweep;
+    struct bytes journal_value; /* the open batch's */
+    uint64_t writer;
+};
+
+/* The name of a table in LMDB, or NULL when there is none of this number. */
+const char *disk_table_name(unsigned table);
+
+/* Values carry a check of table, key and bytes at their end. */
+#define DISK_CHECK_SIZE sizeof(uint64_t)
+uint64_t disk_check(unsigned table, const MDB_val *key, const void *bytes, size_t size);
+/* Put a value with its check. Returns LMDB's error. */
+int disk_put(struct disk *disk, MDB_txn *txn, unsigned table, MDB_val *key, const void *bytes, size_t size,
+             unsigned flags);
+int disk_put_number(struct disk *disk, MDB_txn *txn, unsigned table, uint64_t key, const void *bytes, size_t size,
+                    unsigned flags);
+int disk_del_number(struct disk *disk, MDB_txn *txn, unsigned table, uint64_t key);
+/* Is the value's check right? Then *size is what stands before it. */
+bool disk_value_good(unsigned table, const MDB_val *key, const MDB_val *value, size_t *size);
+/* Read a value of exactly this size. MDB_NOTFOUND when there is none, MDB_CORRUPTED when its check or size is wrong. */
+int disk_get(const struct disk *disk, MDB_txn *txn, unsigned table, uint64_t key, void *out, size_t size);
+
+/* Record a fault by LMDB's or the system's error. */
+enum store_status disk_status_of(int error);
+void disk_fail(const struct store *store, int error, const char *what);
+
+/* A transaction to read in: the batch's, or the owner's own. NULL on a fault. Always followed by disk_read_end. */
+MDB_txn *disk_read_begin(const struct store *store);
+void disk_read_end(const struct store *store, MDB_txn *txn);
+
+/* Open the environment and, in the given transaction, its tables. Return LMDB's error. */
+int disk_env_open(struct disk *disk);
+void disk_env_close(struct disk *disk);
+int disk_tables_open(struct disk *disk, MDB_txn *txn, unsigned flags);
+
+#endif

@@ -1,0 +1,427 @@
+/* disk_open.c: opening a data directory: is it one, may we, is it ours; then the tables into memory and the journal's
+ * changes on top. Each refusal is one line that says what is wrong, where, and what to do. */
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "server/store/disk.h"
+#include "server/store/disk_open.h"
+#include "server/store/journal.h"
+
+#define STORE_FILE          "store.mdb"
+#define MAP_BYTES_USUAL     (UINT64_C(256) << 30)
+#define SLICE_RECORDS_USUAL 1024u
+#define JOURNAL_BYTES_USUAL (UINT64_C(16) << 20)
+
+struct opening {
+    const struct store_options *options;
+    struct store *store;
+    char *why;
+    size_t why_size;
+};
+
+__attribute__((format(printf, 3, 4))) static enum store_status
+refuse(const struct opening *opening, enum store_status status, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(opening->why, opening->why_size, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* What the system or LMDB said about a path, and what to do about it. */
+static enum store_status
+refuse_error(const struct opening *opening, const char *path, int error)
+{
+    static const char *const advice[] = {
+        [STORE_NOT_ONE] = "this is not a store of usherd; name another directory",
+        [STORE_NO_ACCESS] = "give this user the right to read and write it, or name another directory",
+        [STORE_NO_ROOM] = "make room and start again; nothing is lost",
+        [STORE_DAMAGED] = "restore the last backup",
+        [STORE_FAULT] = "see what the system says about it",
+    };
+    enum store_status status = disk_status_of(error);
+
+    return refuse(opening, status, "%s: %s; %s", path, mdb_strerror(error), advice[status]);
+}
+
+/* --- the directory
+ * ------------------------------------------------------------------------------------------------------ */
+const char *
+disk_network_name(unsigned long type)
+{
+    static const struct {
+        unsigned long type;
+        const char *name;
+    } rows[] = {
+        {0x6969, "NFS"},        {0x517b, "SMB"},      {0xff534d42, "CIFS"},  {0xfe534d42, "SMB2"},
+        {0x5346414f, "AFS"},    {0x00c36400, "Ceph"}, {0x73757245, "Coda"},  {0x564c, "NCP"},
+        {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"}, {0x7461636f, "OCFS2"}, {0x01161970, "GFS2"},
+    };
+
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
+        if (rows[row].type == (type & 0xffffffff))
+            return rows[row].name;
+    return NULL;
+}
+
+/* The server keeps its keys and its lock beside the store, and a file system of its own has a lost+found. */
+static bool
+may_stand_beside(const char *name)
+{
+    size_t length = strlen(name);
+
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0 ||
+           strcmp(name, STORE_FILE "-lock") == 0 || strncmp(name, "usherd.", 7) == 0 ||
+           (length > 4 && strcmp(name + length - 4, ".key") == 0);
+}
+
+/* Without a store in it the directory must be as good as empty, so that a mistyped path harms nobody. */
+static enum store_status
+check_names(const struct opening *opening, DIR *directory)
+{
+    char stranger[64] = "";
+    struct dirent *entry;
+
+    while ((entry = readdir(directory)) != NULL) {
+        if (strcmp(entry->d_name, STORE_FILE) == 0)
+            return STORE_OK;
+        if (stranger[0] == '\0' && !may_stand_beside(entry->d_name))
+            snprintf(stranger, sizeof stranger, "%.60s", entry->d_name);
+    }
+    if (stranger[0] == '\0')
+        return STORE_OK;
+    return refuse(opening, STORE_NOT_ONE,
+                  "%s: the directory holds other things (%s) and no store; name an empty or a new directory",
+                  opening->options->directory, stranger);
+}
+
+static enum store_status
+check_directory(const struct opening *opening)
+{
+    const char *path = opening->options->directory;
+    const char *network;
+    enum store_status status;
+    struct statfs system;
+    DIR *directory;
+
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return refuse_error(opening, path, errno);
+    directory = opendir(path);
+    if (directory == NULL)
+        return refuse_error(opening, path, errno);
+    status = check_names(opening, directory);
+    closedir(directory);
+    if (status != STORE_OK)
+        return status;
+    if (statfs(path, &system) != 0)
+        return refuse_error(opening, path, errno);
+    network = disk_network_name((unsigned long)system.f_type);
+    if (network != NULL)
+        return refuse(
+            opening, STORE_NETWORK,
+            "%s: lies on a network file system (%s), where locks and maps do not hold; name a local directory", path,
+            network);
+    return STORE_OK;
+}
+
+/* --- the file
+ * ------------------------------------------------------------------------------------------------------------- */
+/* A file that was cut short would end in SIGBUS on the first read of what is missing. Zeroes in its place are seen as
+ * damage. (It may lack its last pages rightly: LMDB does not write pages that a transaction took and dropped.) Done
+ * under LMDB's write lock, so that nobody lengthens it at the same time. */
+static int
+mend_length(const struct disk *disk)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat file;
+    int descriptor, error;
+    off_t length;
+
+    error = mdb_env_info(disk->env, &info);
+    if (error == 0)
+        error = mdb_env_stat(disk->env, &stat);
+    if (error == 0)
+        error = mdb_env_get_fd(disk->env, &descriptor);
+    if (error != 0)
+        return error;
+    length = (off_t)(info.me_last_pgno + 1) * (off_t)stat.ms_psize;
+    if (fstat(descriptor, &file) != 0)
+        return errno;
+    return file.st_size < length && ftruncate(descriptor, length) != 0 ? errno : 0;
+}
+
+/* Is this environment ours? Reads the meta row; *fresh says that there is nothing in it at all. */
+static enum store_status
+check_meta(const struct opening *opening, MDB_txn *txn, bool *fresh)
+{
+    struct disk *disk = opening->store->disk;
+    uint64_t number = DISK_META_STORE;
+    MDB_val key = {sizeof number, &number}, value;
+    struct disk_meta head;
+    MDB_stat stat;
+    int error = mdb_env_stat(disk->env, &stat);
+
+    if (error != 0)
+        return refuse_error(opening, disk->file, error);
+    *fresh = stat.ms_entries == 0;
+    if (*fresh)
+        return STORE_OK;
+    error = lmdb_dbi_open(txn, disk_table_name(DISK_META), MDB_INTEGERKEY, &disk->dbi[DISK_META]);
+    if (error == 0)
+        error = lmdb_get(txn, disk->dbi[DISK_META], &key, &value);
+    if (error == MDB_NOTFOUND || error == MDB_INCOMPATIBLE)
+        return refuse_error(opening, disk->file, MDB_INVALID);
+    if (error != 0)
+        return refuse_error(opening, disk->file, error);
+    if (value.mv_size < offsetof(struct disk_meta, sweep_table) ||
+        memcmp(value.mv_data, DISK_MAGIC, sizeof head.magic) != 0)
+        return refuse_error(opening, disk->file, MDB_INVALID);
+    memcpy(&head, value.mv_data, offsetof(struct disk_meta, sweep_table));
+    if (head.schema > STORE_SCHEMA)
+        return refuse(opening, STORE_NEWER,
+                      "%s: was written by a newer usherd (schema %u; this one knows up to %u); use the newer program",
+                      disk->file, head.schema, STORE_SCHEMA);
+    error = disk_get(disk, txn, DISK_META, DISK_META_STORE, &disk->meta, sizeof disk->meta);
+    if (error != 0)
+        return refuse(opening, STORE_DAMAGED, "%s: table meta, key %d: the check does not fit; restore the last backup",
+                      disk->file, DISK_META_STORE);
+    return STORE_OK;
+}
+
+/* The first records of a new store, in the transaction that makes it. */
+static int
+write_fresh(struct store *store, MDB_txn *txn)
+{
+    struct disk *disk = store->disk;
+    int error = disk_tables_open(disk, txn, MDB_CREATE);
+
+    disk->meta = (struct disk_meta){.schema = STORE_SCHEMA, .writer = disk->writer};
+    memcpy(disk->meta.magic, DISK_MAGIC, sizeof disk->meta.magic);
+    store_fill_fresh(store);
+    for (size_t at = 0; error == 0 && at < store->batch.touched_count; at++) {
+        const struct batch_touch *touched = &store->batch.touched[at];
+        const struct table *table = &store->tables[touched->table];
+
+        error = disk_put_number(disk, txn, touched->table, table_key(table, touched->slot),
+                                table_record(table, touched->slot), table->kind->record_size, 0);
+    }
+    store_batch_over(store);
+    if (error == 0)
+        error = disk_put_number(disk, txn, DISK_META, DISK_META_STORE, &disk->meta, sizeof disk->meta, 0);
+    return error;
+}
+
+static enum store_status
+open_file(const struct opening *opening, bool *fresh)
+{
+    struct disk *disk = opening->store->disk;
+    enum store_status status;
+    MDB_txn *txn;
+    int error = disk_env_open(disk);
+
+    if (error == 0)
+        error = lmdb_txn_begin(disk->env, 0, &txn);
+    if (error != 0)
+        return refuse_error(opening, disk->file, error);
+    error = mend_length(disk);
+    status = error != 0 ? refuse_error(opening, disk->file, error) : check_meta(opening, txn, fresh);
+    if (status != STORE_OK) {
+        mdb_txn_abort(txn);
+        return status;
+    }
+    error = *fresh ? write_fresh(opening->store, txn) : disk_tables_open(disk, txn, MDB_CREATE);
+    if (error == 0)
+        error = lmdb_txn_commit(txn);
+    else
+        mdb_txn_abort(txn);
+    return error != 0 ? refuse_error(opening, disk->file, error) : STORE_OK;
+}
+
+/* --- loading
+ * ---------------------------------------------------------------------------------------------------------------- */
+static enum store_status
+refuse_damaged(const struct opening *opening, unsigned table, uint64_t key)
+{
+    return refuse(opening, STORE_DAMAGED, "%s: table %s, key %llu: the check does not fit; restore the last backup",
+                  opening->store->disk->file, disk_table_name(table), (unsigned long long)key);
+}
+
+/* Walk a table; each good value goes to `take`, which returns false when it can't be what it should be. */
+static enum store_status
+load_table(const struct opening *opening, MDB_txn *txn, unsigned table,
+           bool (*take)(struct store *store, unsigned table, uint64_t key, const void *bytes, size_t size))
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint64_t number = 0;
+    size_t size;
+    int error = lmdb_cursor_open(txn, opening->store->disk->dbi[table], &cursor);
+
+    if (error != 0)
+        return refuse_error(opening, opening->store->disk->file, error);
+    while ((error = lmdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        if (key.mv_size == sizeof number)
+            memcpy(&number, key.mv_data, sizeof number);
+        if (key.mv_size != sizeof number || !disk_value_good(table, &key, &value, &size) ||
+            !take(opening->store, table, number, value.mv_data, size)) {
+            mdb_cursor_close(cursor);
+            return refuse_damaged(opening, table, number);
+        }
+    }
+    mdb_cursor_close(cursor);
+    if (error == MDB_NOTFOUND)
+        return STORE_OK;
+    return error == MDB_CORRUPTED || error == MDB_PAGE_NOTFOUND
+               ? refuse_damaged(opening, table, number)
+               : refuse_error(opening, opening->store->disk->file, error);
+}
+
+static bool
+take_record(struct store *store, unsigned number, uint64_t key, const void *bytes, size_t size)
+{
+    struct table *table = &store->tables[number];
+    uint32_t slot;
+
+    if (size != table->kind->record_size || memcmp(bytes, &key, sizeof key) != 0)
+        return false;
+    slot = table_take(table, key);
+    memcpy(table_record(table, slot), bytes, size);
+    *table_flags(table, slot) = TABLE_PRESENT;
+    table->count++;
+    return true;
+}
+
+struct loading {
+    struct store *store;
+    uint64_t position;
+};
+
+/* A change of the journal stands in memory now. It is in its table already if the running pass has gone by. */
+static void
+mark_loaded(void *context, struct table *table, uint32_t slot)
+{
+    const struct loading *loading = context;
+    struct disk *disk = loading->store->disk;
+    const struct disk_meta *meta = &disk->meta;
+    bool in_pass = loading->position <= meta->pass_start;
+    unsigned number = table->kind->number;
+
+    if (in_pass &&
+        (number < meta->sweep_table || (number == meta->sweep_table && table_key(table, slot) <= meta->sweep_key))) {
+        if ((*table_flags(table, slot) & (TABLE_PRESENT | TABLE_DIRTY)) == 0)
+            table_give_back(table, slot);
+        return;
+    }
+    sweep_mark(&disk->sweep, table, slot, in_pass);
+}
+
+static bool
+take_batch(struct store *store, unsigned number, uint64_t position, const void *bytes, size_t size)
+{
+    struct loading loading = {store, position};
+    struct disk *disk = store->disk;
+
+    assert(number == DISK_JOURNAL);
+    if (position <= disk->meta.cut)
+        return true;
+    if (position > disk->meta.pass_start)
+        disk->sweep.bytes_since += size;
+    return journal_apply(store->tables, bytes, size, mark_loaded, &loading);
+}
+
+static bool
+take_answer(struct store *store, unsigned number, uint64_t answer_no, const void *bytes, size_t size)
+{
+    struct answer_row answer;
+
+    if (!history_fill(number - HISTORY_FIRST, bytes, size, &answer) || answer.answer_no != answer_no)
+        return false;
+    map_add(&store->history->answers, history_answer_hash(store->history, answer.scope, &answer.request_id), answer_no);
+    return true;
+}
+
+static enum store_status
+load(const struct opening *opening)
+{
+    struct store *store = opening->store;
+    enum store_status status = STORE_OK;
+    MDB_txn *txn = disk_read_begin(store);
+    int error;
+
+    if (txn == NULL)
+        return refuse(opening, STORE_FAULT, "%s", store->trouble->text);
+    error = disk_get(store->disk, txn, DISK_META, DISK_META_STORE, &store->disk->meta, sizeof store->disk->meta);
+    if (error != 0)
+        status = refuse_error(opening, store->disk->file, error);
+    for (unsigned number = 1; status == STORE_OK && number < STORE_RECORD_TABLES; number++)
+        status = load_table(opening, txn, number, take_record);
+    if (status == STORE_OK)
+        status = load_table(opening, txn, DISK_JOURNAL, take_batch);
+    if (status == STORE_OK)
+        status = load_table(opening, txn, STORE_TABLE_ANSWER, take_answer);
+    disk_read_end(store, txn);
+    store->position = store->disk->meta.position;
+    sweep_resume(&store->disk->sweep, store->disk->meta.pass_start);
+    return status;
+}
+
+/* --- all of it
+ * ---------------------------------------------------------------------------------------------------------------- */
+static struct disk *
+disk_new(const struct store_options *options)
+{
+    struct disk *disk = store_allocate(1, sizeof *disk);
+
+    snprintf(disk->file, sizeof disk->file, "%s/" STORE_FILE, options->directory);
+    disk->map_bytes = options->map_bytes != 0 ? options->map_bytes : MAP_BYTES_USUAL;
+    disk->open_flags = MDB_NOSUBDIR | MDB_NOTLS | (options->unsafe_no_sync ? MDB_NOSYNC : 0);
+    disk->sweep.slice_records = options->slice_records != 0 ? options->slice_records : SLICE_RECORDS_USUAL;
+    disk->sweep.journal_bytes = options->journal_bytes != 0 ? options->journal_bytes : JOURNAL_BYTES_USUAL;
+    pthread_rwlock_init(&disk->env_lock, NULL);
+    randombytes_buf(&disk->writer, sizeof disk->writer);
+    return disk;
+}
+
+enum store_status
+store_open(const struct store_options *options, struct store **store, char *why, size_t why_size)
+{
+    struct opening opening = {options, NULL, why, why_size};
+    enum store_status status;
+    bool fresh;
+
+    *store = NULL;
+    if (strlen(options->directory) + sizeof "/" STORE_FILE "-lock" > sizeof((struct disk *)0)->file)
+        return refuse(&opening, STORE_NO_ACCESS, "the path of the data directory is too long; name a shorter one");
+    status = check_directory(&opening);
+    if (status != STORE_OK)
+        return status;
+    opening.store = store_new(false);
+    if (opening.store == NULL)
+        return refuse(&opening, STORE_FAULT, "libsodium can't be started; the system gives no random numbers");
+    opening.store->disk = disk_new(options);
+    status = open_file(&opening, &fresh);
+    if (status == STORE_OK && !fresh)
+        status = load(&opening);
+    if (status != STORE_OK) {
+        store_close(opening.store);
+        return status;
+    }
+    if (!fresh)
+        indexes_build(opening.store->indexes);
+    *store = opening.store;
+    return STORE_OK;
+}

@@ -1,0 +1,249 @@
+/* sweep.c: the sweep.
+ *
+ *     put -> DIRTY, key into `gathering`
+ *     begin pass: gathering -> pass, sorted; pass_start = the last position
+ *     each commit: the next records of the pass, as they are now -> their tables (or their rows deleted), DIRTY off
+ *     pass ended: meta.cut = pass_start; journal rows up to it are deleted, some with each commit
+ *
+ * A record that changes again before its turn needs no second entry: its turn writes what it is then. One that changes
+ * after its turn gathers for the next pass.
+ *
+ * The pace follows the journal: a pass begins when `journal_bytes` have been appended since the last one began, and is
+ * to end before as many again have come. Records go out in bursts, so that neighbours share their page's write. A burst
+ * is at most the larger of slice_records and twice what the batch changed: twice, so that a pass always catches up
+ * however fast new records come, and the journal stays bounded. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/store/disk.h"
+#include "server/store/memory.h"
+#include "server/store/sweep.h"
+
+#define SWEEP_BURST 128u
+
+/* --- marks -----------------------------------------------------------------------------------------------------------
+ */
+void
+sweep_mark(struct sweep *sweep, struct table *table, uint32_t slot, bool in_pass)
+{
+    struct sweep_list *list = in_pass ? &sweep->pass[table->kind->number] : &sweep->gathering[table->kind->number];
+    uint8_t *flags = table_flags(table, slot);
+
+    if ((*flags & TABLE_DIRTY) != 0)
+        return;
+    *flags |= TABLE_DIRTY;
+    list->keys = store_grow(list->keys, &list->room, list->count + 1, sizeof *list->keys);
+    list->keys[list->count++] = table_key(table, slot);
+    if (in_pass)
+        sweep->pass_count++;
+    else
+        sweep->gathered_count++;
+}
+
+bool
+sweep_is_clean(const struct sweep *sweep)
+{
+    return sweep->gathered_count == 0 && !sweep->running;
+}
+
+uint64_t
+sweep_dirty_count(const struct sweep *sweep)
+{
+    return sweep->gathered_count + sweep->pass_count - sweep->written_count;
+}
+
+void
+sweep_close(struct sweep *sweep)
+{
+    for (unsigned number = 0; number < STORE_RECORD_TABLES; number++) {
+        free(sweep->gathering[number].keys);
+        free(sweep->pass[number].keys);
+    }
+}
+
+/* --- passes ----------------------------------------------------------------------------------------------------------
+ */
+static int
+compare_keys(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+    return (a > b) - (a < b);
+}
+
+static void
+sort_pass(struct sweep *sweep)
+{
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
+        if (sweep->pass[number].count > 1)
+            qsort(sweep->pass[number].keys, sweep->pass[number].count, sizeof(uint64_t), compare_keys);
+    sweep->table = 1;
+    sweep->at = 0;
+    sweep->written_count = 0;
+    sweep->running = true;
+}
+
+void
+sweep_begin_pass(struct sweep *sweep, uint64_t position, bool now)
+{
+    if (sweep->running || sweep->gathered_count == 0)
+        return;
+    if (!now && sweep->bytes_since < sweep->journal_bytes)
+        return;
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++) {
+        struct sweep_list emptied = sweep->pass[number];
+
+        emptied.count = 0;
+        sweep->pass[number] = sweep->gathering[number];
+        sweep->gathering[number] = emptied;
+    }
+    sweep->pass_count = sweep->gathered_count;
+    sweep->gathered_count = 0;
+    sweep->bytes_since = 0;
+    sort_pass(sweep);
+    sweep->pass_start = position;
+}
+
+void
+sweep_resume(struct sweep *sweep, uint64_t pass_start)
+{
+    if (pass_start == 0)
+        return;
+    sort_pass(sweep);
+    sweep->pass_start = pass_start;
+}
+
+uint64_t
+sweep_pace(const struct sweep *sweep, uint64_t changed, uint64_t bytes)
+{
+    uint64_t most = sweep->slice_records > changed * 2 ? sweep->slice_records : changed * 2;
+    uint64_t left = sweep->pass_count - sweep->written_count, wanted;
+
+    if (!sweep->running)
+        return 0;
+    bytes += sweep->bytes_since;
+    wanted = bytes >= sweep->journal_bytes
+                 ? left
+                 : (uint64_t)((double)sweep->pass_count * (double)bytes / (double)sweep->journal_bytes);
+    if (bytes < sweep->journal_bytes) {
+        wanted = wanted > sweep->written_count ? wanted - sweep->written_count : 0;
+        if (wanted < SWEEP_BURST && wanted < left)
+            return 0;
+    }
+    return wanted < most ? wanted : most;
+}
+
+/* --- a slice ---------------------------------------------------------------------------------------------------------
+ */
+static int
+write_record(struct disk *disk, MDB_txn *txn, const struct table *table, uint64_t key)
+{
+    uint32_t slot = table_find(table, key);
+    int error;
+
+    assert(slot != TABLE_NO_SLOT);
+    if ((*table_flags(table, slot) & TABLE_PRESENT) != 0)
+        return disk_put_number(disk, txn, table->kind->number, key, table_record(table, slot), table->kind->record_size,
+                               0);
+    error = disk_del_number(disk, txn, table->kind->number, key);
+    return error == MDB_NOTFOUND ? 0 : error; /* it came and went between two passes */
+}
+
+/* Step over tables without any more keys; false at the end of the pass. */
+static bool
+slice_has_next(const struct sweep *sweep, struct sweep_slice *slice)
+{
+    while (slice->table < STORE_RECORD_TABLES && slice->at == sweep->pass[slice->table].count) {
+        slice->table++;
+        slice->at = 0;
+    }
+    return slice->table < STORE_RECORD_TABLES;
+}
+
+/* Delete journal rows up to meta's cut, some at a time. */
+static int
+cut_journal(struct disk *disk, MDB_txn *txn, const struct disk_meta *meta, uint64_t most)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    int error = lmdb_cursor_open(txn, disk->dbi[DISK_JOURNAL], &cursor);
+
+    if (error != 0)
+        return error;
+    for (uint64_t count = 0; error == 0 && count < most; count++) {
+        uint64_t position;
+
+        error = lmdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+        if (error != 0)
+            break;
+        memcpy(&position, key.mv_data, sizeof position);
+        if (position > meta->cut)
+            break;
+        error = lmdb_cursor_del(cursor);
+    }
+    mdb_cursor_close(cursor);
+    return error == MDB_NOTFOUND ? 0 : error;
+}
+
+int
+sweep_write(struct store *store, MDB_txn *txn, struct disk_meta *meta, uint64_t most, uint64_t cut_most,
+            struct sweep_slice *slice)
+{
+    struct sweep *sweep = &store->disk->sweep;
+
+    *slice = (struct sweep_slice){.table = sweep->table, .at = sweep->at};
+    if (sweep->running) {
+        meta->pass_start = sweep->pass_start;
+        if (sweep->written_count == 0)
+            meta->sweep_table = 0;
+        while (slice->count < most && slice_has_next(sweep, slice)) {
+            uint64_t key = sweep->pass[slice->table].keys[slice->at];
+            int error = write_record(store->disk, txn, &store->tables[slice->table], key);
+
+            if (error != 0)
+                return error;
+            meta->sweep_table = slice->table;
+            meta->sweep_key = key;
+            slice->at++;
+            slice->count++;
+        }
+        if (!slice_has_next(sweep, slice)) {
+            meta->cut = meta->pass_start;
+            meta->pass_start = 0;
+        }
+    }
+    return cut_journal(store->disk, txn, meta, cut_most);
+}
+
+void
+sweep_done(struct store *store, const struct sweep_slice *slice)
+{
+    struct sweep *sweep = &store->disk->sweep;
+
+    if (!sweep->running)
+        return;
+    while (sweep->table != slice->table || sweep->at != slice->at) {
+        struct table *table = &store->tables[sweep->table];
+        uint32_t slot;
+        uint8_t *flags;
+
+        if (sweep->at == sweep->pass[sweep->table].count) {
+            sweep->table++;
+            sweep->at = 0;
+            continue;
+        }
+        slot = table_find(table, sweep->pass[sweep->table].keys[sweep->at++]);
+        flags = table_flags(table, slot);
+        *flags &= (uint8_t)~TABLE_DIRTY;
+        if ((*flags & (TABLE_PRESENT | TABLE_TOUCHED)) == 0)
+            table_give_back(table, slot);
+        sweep->written_count++;
+    }
+    if (sweep->table < STORE_RECORD_TABLES)
+        return;
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
+        sweep->pass[number].count = 0;
+    sweep->running = false;
+    sweep->pass_count = sweep->written_count = 0;
+}

@@ -1,0 +1,54 @@
+/* sweep.h: writing changed records back to their tables, pass by pass, in key order; and cutting the journal. */
+#ifndef STORE_SWEEP_H
+#define STORE_SWEEP_H
+
+#include "server/store/internal.h"
+
+struct sweep_list {
+    uint64_t *keys;
+    size_t count, room;
+};
+struct sweep {
+    uint32_t slice_records; /* written back at most with a commit that changes less than half as many */
+    uint64_t journal_bytes; /* of journal in which a pass begins and ends */
+    struct sweep_list gathering[STORE_RECORD_TABLES]; /* changed since the pass began */
+    struct sweep_list pass[STORE_RECORD_TABLES];      /* of the running pass, sorted */
+    uint64_t gathered_count, pass_count, written_count;
+    bool running;
+    uint64_t pass_start; /* the position at which it began */
+    unsigned table; /* where the pass stands */
+    size_t at;
+    uint64_t bytes_since; /* journal bytes since the last pass began */
+};
+
+/* A slice that is being written in a transaction; it counts once the transaction is on the disk. */
+struct sweep_slice {
+    unsigned table; /* where the pass will stand */
+    size_t at;
+    uint64_t count;
+};
+
+struct disk;
+struct disk_meta;
+typedef struct MDB_txn MDB_txn;
+
+/* A record differs from its row. in_pass: it belongs to the pass that an earlier process began. */
+void sweep_mark(struct sweep *sweep, struct table *table, uint32_t slot, bool in_pass);
+/* Begin a pass over what has gathered up to this position, if there is enough or `now`. */
+void sweep_begin_pass(struct sweep *sweep, uint64_t position, bool now);
+/* Go on with the pass that began there, after marking; 0 for none. */
+void sweep_resume(struct sweep *sweep, uint64_t pass_start);
+
+/* How many records a commit should write back that changed `changed` and appended `bytes` to the journal. */
+uint64_t sweep_pace(const struct sweep *sweep, uint64_t changed, uint64_t bytes);
+/* Write up to `most` records back and delete up to `cut_most` journal rows; brings meta up to date. LMDB's error. */
+int sweep_write(struct store *store, MDB_txn *txn, struct disk_meta *meta, uint64_t most, uint64_t cut_most,
+                struct sweep_slice *slice);
+/* The slice is on the disk. */
+void sweep_done(struct store *store, const struct sweep_slice *slice);
+/* Is there nothing to write back? */
+bool sweep_is_clean(const struct sweep *sweep);
+void sweep_close(struct sweep *sweep);
+uint64_t sweep_dirty_count(const struct sweep *sweep);
+
+#endif
