@@ -22,7 +22,7 @@
  *              an admin, `desk` a terminal (`desk.9`: of sales channel 9), `gate` an observer, `nobody` a connection
  *              before its hello, `gateway` a gateway that names its user itself (user=ann).
  *   message    a name from messages.def.
- *   field      a name from structs.def, or the part before its _id, _no, _ms or _at_ms: concert, date, until.
+ *   field      a name from structs.def, or the part before its _id, _no, _ms, _at_ms or _count: concert, until.
  *   value      numbers in decimal, or as unknown (2^64-1) and most (2^63-1); enums by name; persons for UUIDs; text
  *              in '...' if it has spaces; keys by any word (a code's hash by the code's word); lists with commas, in
  *              which 3..7 is a range. Items of a list are written first:second:third in the order of their fields.
@@ -34,7 +34,7 @@
  *
  *   After the arrow: the result, `replayed` if the answer must be a first answer given again, and any fields. Beside =
  *   there are !=, <, <=, > and >= for numbers. Fields that a reply lacks are looked for in the items of its list:
- *   seat=7,8 price=100,100 are two columns of the holds; count=2 is the list's length. conflict=7:HELD,8:SOLD compares
+ *   seat=7,8 and price=100 (for each) are columns of the holds; count=2 is the list's length. conflict=7:HELD,8:SOLD compares
  *   items by their first fields. free=1..6,8 is the free seats of a seats reply. token.position=1 and
  *   receipt.seat=7,8 look into a token's or a receipt's body.
  *

@@ -74,7 +74,7 @@ static const usher_layout receipt_layout = {.name = "receipt",
 static bool
 name_stands_for(const char *given, const char *name)
 {
-    static const char *const endings[] = {"_id", "_no", "_ms", "_at_ms"};
+    static const char *const endings[] = {"_id", "_no", "_ms", "_at_ms", "_count"};
     size_t length = strlen(given);
 
     if (strncmp(given, name, length) != 0)
@@ -533,8 +533,7 @@ compare(const usher_field *field, const uint8_t *came, enum comparison compariso
     return holds[comparison];
 }
 
-/* Elements that lie `step` bytes apart, against a list of values; with a comparison other than = or with one value for
- * several elements, each element against it. */
+/* Elements that lie `step` bytes apart, against a list of values, or each against a single one. */
 static bool
 compare_list(struct play_people *people, const usher_field *field, const uint8_t *at, size_t step, size_t count,
              const struct condition *condition, char *why)
@@ -548,7 +547,7 @@ compare_list(struct play_people *people, const usher_field *field, const uint8_t
         snprintf(why, TEXT_WHY_SIZE, "the scene is wrong: no value of %s: %s", condition->name, condition->value);
         return false;
     }
-    bool same = condition->comparison == SAME ? wanted_count == count : wanted_count == 1;
+    bool same = wanted_count == 1 ? count > 0 : condition->comparison == SAME && wanted_count == count;
     for (size_t i = 0; same && i < count; i++)
         same = compare(field, at + i * step, condition->comparison, wanted + (wanted_count == 1 ? 0 : i * size));
     if (!same)
