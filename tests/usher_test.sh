@@ -350,7 +350,7 @@ a_name_that_no_test_has_is_an_error() # test
     report ""
     usher test nothing
     ends_with 1
-    says "no test has a name that contains 'nothing'"
+    says "no test has a name like 'nothing'"
 }
 
 # ---- serving --------------------------------------------------------------------------------------------------------
