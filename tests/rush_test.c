@@ -505,9 +505,9 @@ the_digest_over_all_records_is_the_same_after_a_kill(void **state)
     struct rush rush;
     (void)state;
 
-    open_rush(&rush, 60, true);
+    open_rush(&rush, 50, true);
     for (uint32_t i = 0; i < rush.count; i++) {
-        rush.buyer[i].seat_no = i % 50 + 1;
+        rush.buyer[i].seat_no = i + 1;
         send_reserve(&rush, i);
     }
     for (uint32_t i = 0; i < rush.count; i++)

@@ -110,8 +110,6 @@ best_seats(struct core *core, const struct date_record *date, const struct queue
             seat[i] = search.best_seat + i;
         return USHER_OK;
     }
-    if (free_count == 0 && grade == USHER_GRADE_ANY)
-        return USHER_ALL_HELD;
     if (free_count < count)
         return core_refuse_detail(core, USHER_NOT_ENOUGH_SEATS, free_count);
     return together ? core_refuse_detail(core, USHER_NOT_TOGETHER, free_count) : USHER_OK;

@@ -20,10 +20,10 @@ core_invite(struct core *core, const struct core_request *request, const void *b
     (void)request;
     if (ask->role == USHER_ROLE_NONE || ask->name[0] == '\0')
         return USHER_CATALOGUE_INVALID;
-    if (store_find_code(core->store, &ask->code_hash) != 0)
-        return USHER_KEY_IN_USE;
     if (core->house.last_client_no >= CORE_CLIENTS_MOST)
         return core_refuse_detail(core, USHER_TOO_MANY, CORE_CLIENTS_MOST);
+    if (store_find_code(core->store, &ask->code_hash) != 0)
+        return USHER_KEY_IN_USE;
 
     struct client_record client = {.client_no = ++core_house(core)->last_client_no,
                                    .role = ask->role,

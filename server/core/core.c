@@ -34,6 +34,20 @@ field_offset(const usher_layout *layout, const char *name)
     return SIZE_MAX;
 }
 
+/* Whoever acts is somebody. Dates and seats are the same for everybody, the house has a ledger too, and clients look up
+ * what they asked for themselves. */
+static bool
+needs_user(const usher_message *message)
+{
+    static const uint16_t exempt[] = {USHER_OPCODE_DATES, USHER_OPCODE_SEATS, USHER_OPCODE_LEDGER,
+                                      USHER_OPCODE_LOOKUP};
+
+    for (size_t i = 0; i < sizeof exempt / sizeof *exempt; i++)
+        if (message->opcode == exempt[i])
+            return false;
+    return field_offset(message->request, "user") != SIZE_MAX;
+}
+
 struct core *
 core_open(struct store *store)
 {
@@ -48,7 +62,7 @@ core_open(struct store *store)
         if (core->hints != NULL) {
             core->hints[i].concert_offset = field_offset(message[i].request, "concert_id");
             core->hints[i].id_offset = field_offset(message[i].request, "request_id");
-            core->hints[i].names_user = field_offset(message[i].request, "user") != SIZE_MAX;
+            core->hints[i].needs_user = needs_user(&message[i]);
             core->hints[i].money = message[i].opcode == USHER_OPCODE_CHARGE || message[i].opcode == USHER_OPCODE_PAY ||
                                    message[i].opcode == USHER_OPCODE_REFUND;
         }
@@ -145,6 +159,7 @@ begin(struct core *core, const struct core_request *request)
     core->house_changed = false;
     core->ticket = 0;
     core->user_no = 0;
+    core->paid_by = 0;
     if (request != NULL && !is_nobody(&request->asker.user))
         core->user_no = store_find_user(core->store, &request->asker.user);
 }
@@ -265,7 +280,7 @@ apply_command(struct core *core, const struct core_request *request, const usher
     const usher_id *id = (const usher_id *)((const uint8_t *)request->body + hints->id_offset);
     bool named = !is_nobody(&request->asker.user);
 
-    if (!named && hints->names_user)
+    if (!named && hints->needs_user)
         return answer_with(core, message, USHER_USER_MISSING, false);
     /* Whoever is named gets a number first: a refusal may have to be remembered under it. */
     if (named && core->user_no == 0)
@@ -323,6 +338,7 @@ core_query(struct core *core, const struct core_request *request, uint64_t now_m
     assert(message->kind == USHER_MESSAGE_QUERY);
     size_t count, index = (size_t)(message - usher_messages(&count));
     usher_result result = USHER_OK;
+    bool nobody = is_nobody(&request->asker.user);
 
     memset(trace, 0, sizeof *trace);
     begin(core, request);
@@ -330,7 +346,9 @@ core_query(struct core *core, const struct core_request *request, uint64_t now_m
     core->trace = trace;
     core->now_ms = now_ms > core->house.stamp_ms ? now_ms : core->house.stamp_ms;
     memset(core->reply, 0, message->reply->struct_size);
-    if (request->asker.has_token)
+    if (nobody && core->hints[index].needs_user)
+        result = USHER_USER_MISSING;
+    else if (request->asker.has_token)
         result = check_ticket(core, request, message, &core->hints[index]);
     if (result == USHER_OK)
         result = handlers[index](core, request, request->body, core->reply);

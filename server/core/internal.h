@@ -39,6 +39,7 @@ struct core {
     uint64_t ticket;           /* key of the asker's ticket, 0 without token */
     core_trace *trace;         /* of a query */
     usher_refusal refusal;
+    uint64_t paid_by; /* the payment of the first reservation that was found paid */
     struct answer_row answer;
     uint64_t quiet_answer_no; /* the answer at the expiry's cursor was made at quiet_at_ms: no need to read it again */
     uint64_t quiet_at_ms;
@@ -51,7 +52,7 @@ struct core {
 struct message_hints {
     size_t concert_offset; /* of concert_id in the request, SIZE_MAX if it has none */
     size_t id_offset;      /* of request_id */
-    bool names_user;       /* has a user field: somebody must be meant */
+    bool needs_user;       /* somebody must be meant: by a token or by name */
     bool money;            /* charge, pay, refund: refusals are remembered too (M4) */
 };
 
@@ -159,13 +160,15 @@ usher_result date_on_sale(struct core *core, const struct date_record *date, con
 void hold_describe(const struct core *core, const struct hold_record *hold, usher_hold *out);
 /* The state of a reservation that is not live: RESERVATION_NOT_FOUND, NOT_YOURS, ALREADY_PAID or HOLD_EXPIRED. */
 usher_result reservation_gone(struct core *core, uint64_t reservation_id);
+/* What follows from the results of several reservations: fills in the payment of ALREADY_PAID. */
+usher_result reservation_refuse(struct core *core, usher_result result);
 /* A live hold of the asker's, in the queue of its token; else why not. */
 usher_result reservation_find(struct core *core, uint64_t reservation_id, struct hold_record *hold);
 /* Of several results the one that stands highest in results.def; OK only if all are. */
 usher_result result_first(usher_result one, usher_result other);
 
 /* --- best.c --- */
-/* Choose count seats; writes them ascending. OK, SOLD_OUT, ALL_HELD, NOT_ENOUGH_SEATS or NOT_TOGETHER. */
+/* Choose count seats; writes them ascending. OK, NOT_ENOUGH_SEATS or NOT_TOGETHER. */
 usher_result best_seats(struct core *core, const struct date_record *date, const struct queue_record *queue,
                         uint32_t count, uint8_t grade, bool together, uint32_t *seat);
 

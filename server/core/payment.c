@@ -66,7 +66,7 @@ check_list(struct core *core, const uint64_t *reservation, uint32_t count)
 static usher_result
 check_pay(struct core *core, const usher_pay_request *ask, struct hold_record *hold, int64_t *total)
 {
-    usher_result first = USHER_OK, result = check_list(core, ask->reservation, ask->reservation_count);
+    usher_result first = USHER_OK, result;
     bool frozen = false;
 
     if (ask->reservation_count == 0)
@@ -84,8 +84,9 @@ check_pay(struct core *core, const usher_pay_request *ask, struct hold_record *h
         return first;
     if (frozen)
         return USHER_FROZEN;
+    result = check_list(core, ask->reservation, ask->reservation_count);
     if (result != USHER_OK || first != USHER_OK)
-        return result != USHER_OK ? result : first;
+        return result != USHER_OK ? result : reservation_refuse(core, first);
     int64_t balance = store_see_user(core->store, core->user_no)->balance;
     if (balance < *total)
         return core_refuse_detail(core, USHER_NOT_ENOUGH_POINTS, (uint64_t)(*total - balance));

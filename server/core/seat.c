@@ -388,6 +388,22 @@ core_reserve(struct core *core, const struct core_request *request, const void *
     return USHER_OK;
 }
 
+/* H7: sold out and all held are different answers. A date whose seats are all blocked is neither. */
+static usher_result
+date_left(struct core *core, const struct date_record *date, const struct queue_record *queue)
+{
+    struct store_counts counts = store_date_counts(core->store, date->date_no);
+
+    if (counts.sold > 0 && counts.sold + counts.blocked == counts.seats)
+        return USHER_SOLD_OUT;
+    if (counts.held == 0 || counts.held + counts.sold + counts.blocked < counts.seats)
+        return USHER_OK;
+    for (uint64_t i = 0; i * BLOCK_SEATS < date->seat_count; i++) /* a hold may be due and not ended yet */
+        if (block_free_now(core, queue, store_see_block(core->store, BLOCK_KEY(date->date_no, i))) != 0)
+            return USHER_OK;
+    return USHER_ALL_HELD;
+}
+
 usher_result
 core_reserve_best(struct core *core, const struct core_request *request, const void *body, void *out)
 {
@@ -406,9 +422,9 @@ core_reserve_best(struct core *core, const struct core_request *request, const v
     result = date_on_sale(core, &date, &queue);
     if (result != USHER_OK)
         return result;
-    struct store_counts counts = store_date_counts(core->store, date.date_no);
-    if (counts.sold + counts.blocked == counts.seats && counts.sold > 0)
-        return USHER_SOLD_OUT;
+    result = date_left(core, &date, &queue);
+    if (result != USHER_OK)
+        return result;
     if (ask->count == 0)
         return USHER_SEATS_NONE;
     if (ask->count > most)
@@ -435,9 +451,11 @@ reservation_gone(struct core *core, uint64_t reservation_id)
         return USHER_RESERVATION_NOT_FOUND;
     if (ended.user_no != core->user_no)
         return USHER_NOT_YOURS;
-    if (ended.how == ENDED_PAID)
-        return core_refuse_detail(core, USHER_ALREADY_PAID, ended.payment_id);
-    return USHER_HOLD_EXPIRED;
+    if (ended.how != ENDED_PAID)
+        return USHER_HOLD_EXPIRED;
+    if (core->paid_by == 0)
+        core->paid_by = ended.payment_id;
+    return USHER_ALREADY_PAID;
 }
 
 usher_result
@@ -453,6 +471,12 @@ reservation_find(struct core *core, uint64_t reservation_id, struct hold_record 
         return USHER_TOKEN_OTHER_QUEUE;
     store_get_queue(core->store, hold->queue_no, &queue);
     return hold_is_over(core, &queue, hold) ? USHER_HOLD_EXPIRED : USHER_OK;
+}
+
+usher_result
+reservation_refuse(struct core *core, usher_result result)
+{
+    return result == USHER_ALREADY_PAID ? core_refuse_detail(core, result, core->paid_by) : result;
 }
 
 /* H6: what is over already is as released as can be; what is paid or another's is refused, and then nothing happens. */
@@ -473,7 +497,7 @@ core_release(struct core *core, const struct core_request *request, const void *
             first = result_first(first, result);
     }
     if (first != USHER_OK)
-        return first;
+        return reservation_refuse(core, first);
 
     for (uint32_t i = 0; i < ask->reservation_count; i++)
         if (store_get_hold(core->store, ask->reservation[i], &hold)) {
@@ -497,11 +521,6 @@ core_swap(struct core *core, const struct core_request *request, const void *bod
     if (result != USHER_OK)
         return result;
     struct queue_record queue = queue_of_date(core, &date);
-    result = date_on_sale(core, &date, &queue);
-    if (result != USHER_OK)
-        return result;
-    if (ask->reservation_count == 0)
-        return USHER_SEATS_NONE;
     usher_result first = USHER_OK;
     for (uint32_t i = 0; i < ask->reservation_count; i++) {
         result = reservation_find(core, ask->reservation[i], &hold);
@@ -513,6 +532,11 @@ core_swap(struct core *core, const struct core_request *request, const void *bod
     }
     if (first == USHER_TOKEN_OTHER_QUEUE)
         return first;
+    result = date_on_sale(core, &date, &queue);
+    if (result != USHER_OK)
+        return result;
+    if (ask->reservation_count == 0)
+        return USHER_SEATS_NONE;
     struct seat_wish wish = {.date = &date,
                              .queue = &queue,
                              .seat = ask->seat,
@@ -522,7 +546,7 @@ core_swap(struct core *core, const struct core_request *request, const void *bod
                              .end_due = end_due};
     result = seats_check(core, &wish);
     if (result == USHER_OK)
-        result = first;
+        result = reservation_refuse(core, first);
     if (result != USHER_OK)
         return result;
 

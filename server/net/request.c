@@ -1,5 +1,5 @@
 /* request.c: the ladder that every request climbs before it may join the turn: its rungs stand in the order of
- * results.def. What is left for the core: the request id, the token's state, the handler (M7).
+ * results.def. What is left for the core: a user who is missing, the request id, the token's state, the handler (M7).
  *
  * A request that falls from a rung is answered at once and leaves no trace. One that reaches the top waits in the
  * turn's list with its decoded body, commands and queries alike; loop.c carries them out. */
@@ -138,29 +138,16 @@ check_token(struct climb *climb)
     return USHER_OK;
 }
 
-/* Whether a request without a token has to name a user. The house's ledger names none, and an admin may look its own
- * requests up. */
-static bool
-needs_user(const struct climb *climb)
-{
-    if (climb->message->opcode == USHER_OPCODE_LEDGER)
-        return false;
-    return climb->message->opcode != USHER_OPCODE_LOOKUP || climb->connection->role != USHER_ROLE_ADMIN;
-}
-
 static usher_result
 check_user(struct climb *climb)
 {
     if (climb->form->user == NULL)
         return USHER_OK;
     const usher_uuid *user = form_see(climb->body, climb->form->user);
-    bool named = !is_zero(user, sizeof *user);
     if (climb->asker.has_token) {
-        bool other = named && memcmp(user, &climb->asker.user, sizeof *user) != 0;
+        bool other = !is_zero(user, sizeof *user) && memcmp(user, &climb->asker.user, sizeof *user) != 0;
         return other ? USHER_TOKEN_OTHER_USER : USHER_OK;
     }
-    if (!named && needs_user(climb))
-        return USHER_USER_MISSING;
     climb->asker.user = *user;
     return USHER_OK;
 }
