@@ -68,6 +68,9 @@ uint64_t store_position(const struct store *store);
 /* The first fault since the last store_begin, as STORE_NO_ROOM or STORE_FAULT and text; STORE_OK and "" if none. */
 enum store_status store_fault(const struct store *store, const char **why);
 
+/* Forget it: what follows, a query outside of a batch, has faults of its own. */
+void store_no_fault(const struct store *store);
+
 /* Write back a slice in a transaction of its own when nothing else is to do. False when there is nothing left. */
 bool store_idle(struct store *store);
 
