@@ -341,6 +341,7 @@ core_query(struct core *core, const struct core_request *request, uint64_t now_m
     bool nobody = is_nobody(&request->asker.user);
 
     memset(trace, 0, sizeof *trace);
+    store_no_fault(core->store);
     begin(core, request);
     core->changing = false;
     core->trace = trace;
@@ -353,6 +354,8 @@ core_query(struct core *core, const struct core_request *request, uint64_t now_m
     if (result == USHER_OK)
         result = handlers[index](core, request, request->body, core->reply);
     core->trace = NULL;
+    if (store_fault(core->store, NULL) != STORE_OK) /* what could not be read is not the same as what is not there */
+        result = USHER_STORAGE_FAULT;
     return answer_with(core, message, result, false);
 }
 

@@ -52,7 +52,6 @@ struct store {
 __attribute__((format(printf, 3, 4))) void store_fail(const struct store *store, enum store_status status,
                                                       const char *format, ...);
 
-
 /* A store without a record; the disk is the caller's to set. */
 struct store *store_new(bool keep_history);
 /* The records of a fresh store. */
