@@ -355,7 +355,7 @@ a_name_that_no_test_has_is_an_error() # test
 
 # ---- serving --------------------------------------------------------------------------------------------------------
 
-# An usherd that writes its port file and serves until a signal; an usherctl whose house has $1 concerts.
+# An usherd that writes its port file and serves until a signal; an usherctl whose house has this list of concerts.
 play_the_server()
 {
     : >"$stage/built"
@@ -375,7 +375,9 @@ rows
     echo "$1" >"$stage/concerts"
     program usherctl <<'rows'
 echo "usherctl $*" >>"$stage/called"
-case $* in *info*) printf '{\n  "concert_count": %s,\n  "date_count": 9\n}\n' "$(cat "$stage/concerts")" ;; esac
+case " $* " in
+*" --json "*" concerts ") printf '{\n  "result": "OK",\n  "reply": {\n    "concert": %s\n  }\n}\n' "$(cat "$stage/concerts")" ;;
+esac
 rows
     mv "$stage/bin/usherctl" "$stage/build/release/apps/usherctl/usherctl"
 }
@@ -406,7 +408,7 @@ end_by() # signal
 
 an_empty_house_gets_the_sample_season() # test
 {
-    play_the_server 0
+    play_the_server '[]'
     serve
     called "^usherctl --server 127.0.0.1:4711 --key $stage/data/admin.key catalogue load $stage/samples/season.json$"
     says "Usher serves on 127.0.0.1:4711"
@@ -416,7 +418,7 @@ an_empty_house_gets_the_sample_season() # test
 
 a_house_with_concerts_is_left_alone() # test
 {
-    play_the_server 3
+    play_the_server '[ { "concert_id": 1 } ]'
     serve
     not_called "catalogue load"
     end_by TERM
@@ -424,7 +426,7 @@ a_house_with_concerts_is_left_alone() # test
 
 options_reach_usherd_in_their_order() # test
 {
-    play_the_server 3
+    play_the_server '[ { "concert_id": 1 } ]'
     mkdir "$stage/elsewhere"
     serve --listen 127.0.0.2:0 --quiet --data elsewhere --turn-max 7
     called "^usherd --data elsewhere --port-file [^ ]* --listen 127.0.0.2:0 --quiet --turn-max 7$"
@@ -438,7 +440,7 @@ options_reach_usherd_in_their_order() # test
 a_signal_reaches_usherd_and_its_status_comes_back() # test
 {
     for signal in INT TERM; do
-        play_the_server 3
+        play_the_server '[ { "concert_id": 1 } ]'
         serve
         end_by $signal
         called "^usherd ends$"
@@ -448,7 +450,7 @@ a_signal_reaches_usherd_and_its_status_comes_back() # test
 
 a_server_that_does_not_start_leaves_its_line_and_status() # test
 {
-    play_the_server 3
+    play_the_server '[ { "concert_id": 1 } ]'
     { echo '#!/bin/sh'; echo 'echo "usherd: the data directory is in use" >&2; exit 3'; } >"$stage/build/release/server/usherd"
     usher run
     ends_with 3
