@@ -385,6 +385,7 @@ rows
 # Start ./usher run with these options and wait for its greeting.
 serve()
 {
+    : >"$stage/said"
     # A shell's background processes ignore SIGINT, which a terminal's do not: env undoes that.
     (cd "$stage" && PATH="$stage/bin:$PATH" exec env --default-signal=INT ./usher run "$@") >"$stage/said" 2>&1 \
         </dev/null &
@@ -440,6 +441,7 @@ options_reach_usherd_in_their_order() # test
 a_signal_reaches_usherd_and_its_status_comes_back() # test
 {
     for signal in INT TERM; do
+        : >"$stage/called"
         play_the_server '[ { "concert_id": 1 } ]'
         serve
         end_by $signal
