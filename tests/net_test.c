@@ -1,0 +1,812 @@
+/* net_test.c: frames, the handshake and the limits of a connection, against a real usherd. What only a broken or
+ * hostile client would send is here. */
+#define _GNU_SOURCE 1
+#include "tests/test.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <sodium.h>
+
+#include "protocol/token.h"
+#include "tests/server.h"
+#include "tests/wire.h"
+
+struct fixture {
+    struct test_server server;
+    struct wire wire;
+    uint8_t admin_key[64];
+};
+
+/* Start with these options (NULL after the last) and connect. */
+#define start(fixture, ...)                                                                                            \
+    do {                                                                                                               \
+        test_server_open(&(fixture)->server);                                                                          \
+        test_server_start(&(fixture)->server, __VA_ARGS__);                                                            \
+        assert_true(wire_read_key((fixture)->server.admin_key, (fixture)->admin_key));                                 \
+        assert_true(wire_open(&(fixture)->wire, (fixture)->server.port));                                              \
+    } while (0)
+
+static void
+finish(struct fixture *fixture)
+{
+    wire_close(&fixture->wire);
+    test_server_close(&fixture->server);
+}
+
+static void
+login(struct fixture *fixture)
+{
+    assert_int_equal(wire_login(&fixture->wire, fixture->server.admin_key), USHER_OK);
+}
+
+/* Another connection with the admin's key. */
+static void
+open_admin(const struct fixture *fixture, struct wire *wire)
+{
+    assert_true(wire_open(wire, fixture->server.port));
+    assert_int_equal(wire_login(wire, fixture->server.admin_key), USHER_OK);
+}
+
+static void
+assert_lives(struct wire *wire)
+{
+    const usher_ping_request ping = {.echo = 4711};
+    usher_ping_reply reply;
+
+    assert_int_equal(wire_ask(wire, USHER_OPCODE_PING, &ping, &reply), USHER_OK);
+    assert_int_equal(reply.echo, 4711);
+}
+
+/* A ping as a frame. Returns its size. */
+static size_t
+build_ping(uint8_t *out, uint32_t request_no)
+{
+    const usher_ping_request ping = {.echo = request_no};
+
+    return wire_build(out, USHER_OPCODE_PING, request_no, 0, &ping);
+}
+
+/* The next frame is this answer to this request. */
+static void
+expect(struct wire *wire, uint32_t request_no, usher_result result)
+{
+    struct wire_frame frame;
+
+    assert_true(wire_receive(wire, &frame));
+    assert_int_equal(frame.request_no, request_no);
+    assert_int_equal(frame.result, result);
+    assert_int_equal(frame.flags & USHER_FLAG_REPLY, USHER_FLAG_REPLY);
+}
+
+/* --- frames ---------------------------------------------------------------------------------------------- */
+/* F1: one error reply that echoes the request's number as far as it had arrived, then the end. */
+static void
+assert_breaks(struct fixture *fixture, const uint8_t *bytes, size_t size, usher_result result, uint32_t request_no)
+{
+    struct wire wire;
+
+    open_admin(fixture, &wire);
+    assert_true(wire_send_bytes(&wire, bytes, size));
+    expect(&wire, request_no, result);
+    assert_true(wire_is_closed(&wire));
+    wire_close(&wire);
+}
+
+/* F1: lengths that no frame has. */
+static void
+a_frame_that_is_too_large_or_too_small_is_answered_and_closes(void **state)
+{
+    static const uint32_t sizes[] = {USHER_FRAME_MAX + 1, UINT32_MAX, USHER_HEADER_SIZE - 1, 0};
+    struct fixture fixture;
+    uint8_t bytes[128];
+    (void)state;
+
+    start(&fixture, NULL);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        build_ping(bytes, 77);
+        memcpy(bytes, &sizes[i], 4);
+        assert_breaks(&fixture, bytes, USHER_HEADER_SIZE, USHER_FRAME_SIZE, 77);
+    }
+    finish(&fixture);
+}
+
+/* F1: a size that is wrong is known after four bytes; nobody waits for the rest. */
+static void
+a_wrong_size_is_refused_before_the_rest_has_come(void **state)
+{
+    const uint32_t size = USHER_FRAME_MAX + 1;
+    struct fixture fixture;
+    uint8_t bytes[4];
+    (void)state;
+
+    start(&fixture, NULL);
+    memcpy(bytes, &size, 4);
+    assert_breaks(&fixture, bytes, sizeof bytes, USHER_FRAME_SIZE, 0);
+    finish(&fixture);
+}
+
+/* F1: the limit's very edge, for a server that reads less than the protocol allows. */
+static void
+a_frame_of_frame_max_bytes_is_read_and_one_byte_more_is_not(void **state)
+{
+    static uint8_t bytes[4097];
+    const usher_frame frame = {.opcode = USHER_OPCODE_PING, .request_no = 5};
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, "--frame-max", "4096", NULL);
+    login(&fixture);
+    assert_int_equal(fixture.wire.challenge.frame_max, 4096);
+    assert_int_equal(usher_frame_finish(bytes, 4096 - USHER_HEADER_SIZE, &frame), 4096);
+    assert_true(wire_send_bytes(&fixture.wire, bytes, 4096));
+    expect(&fixture.wire, 5, USHER_BODY_SIZE); /* read as a whole: its body is not a ping's */
+    assert_lives(&fixture.wire);
+    assert_int_equal(usher_frame_finish(bytes, 4097 - USHER_HEADER_SIZE, &frame), 4097);
+    assert_breaks(&fixture, bytes, 4097, USHER_FRAME_SIZE, 5);
+    finish(&fixture);
+}
+
+/* F1: a version that is not spoken here. */
+static void
+a_wrong_version_is_answered_and_closes(void **state)
+{
+    struct fixture fixture;
+    uint8_t bytes[128];
+    (void)state;
+
+    start(&fixture, NULL);
+    for (unsigned version = 0; version < 256; version += 85) {
+        size_t size = build_ping(bytes, 78);
+        bytes[4] = (uint8_t)version;
+        assert_breaks(&fixture, bytes, size, USHER_FRAME_VERSION, 78);
+    }
+    finish(&fixture);
+}
+
+/* F1: any byte that was changed on the way is noticed. */
+static void
+a_wrong_check_is_answered_and_closes(void **state)
+{
+    struct fixture fixture;
+    uint8_t bytes[128];
+    (void)state;
+
+    start(&fixture, NULL);
+    size_t size = build_ping(bytes, 79);
+    for (size_t i = 24; i < size; i++) { /* the check itself and the body */
+        bytes[i] ^= 0x01;
+        assert_breaks(&fixture, bytes, size, USHER_FRAME_CHECK, 79);
+        bytes[i] ^= 0x01;
+    }
+    finish(&fixture);
+}
+
+/* F1: flags and stamp belong to replies. */
+static void
+a_request_with_flags_or_a_stamp_is_answered_and_closes(void **state)
+{
+    static const usher_frame headers[] = {
+        {.opcode = USHER_OPCODE_PING, .request_no = 80, .flags = USHER_FLAG_REPLY},
+        {.opcode = USHER_OPCODE_PING, .request_no = 80, .flags = 0x80},
+        {.opcode = USHER_OPCODE_PING, .request_no = 80, .stamp_ms = 1},
+    };
+    struct fixture fixture;
+    uint8_t bytes[128];
+    (void)state;
+
+    start(&fixture, NULL);
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        build_ping(bytes, 80);
+        size_t size = usher_frame_finish(bytes, sizeof(uint64_t), &headers[i]);
+        assert_breaks(&fixture, bytes, size, USHER_FRAME_HEADER, 80);
+    }
+    finish(&fixture);
+}
+
+/* F1: what was taken before a broken frame is still answered. */
+static void
+requests_before_a_broken_frame_are_answered(void **state)
+{
+    struct fixture fixture;
+    struct wire_frame frame;
+    uint8_t bytes[256];
+    unsigned seen = 0;
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    size_t size = build_ping(bytes, 100);
+    size_t more = build_ping(bytes + size, 101);
+    bytes[size + 4] = 9;
+    assert_true(wire_send_bytes(&fixture.wire, bytes, size + more));
+    for (int i = 0; i < 2; i++) {
+        assert_true(wire_receive(&fixture.wire, &frame));
+        seen |= frame.request_no == 100 && frame.result == USHER_OK ? 1u : 0;
+        seen |= frame.request_no == 101 && frame.result == USHER_FRAME_VERSION ? 2u : 0;
+    }
+    assert_int_equal(seen, 3);
+    assert_true(wire_is_closed(&fixture.wire));
+    finish(&fixture);
+}
+
+/* F1: a frame that stops in the middle is waited for, but not for ever. */
+static void
+a_frame_that_does_not_end_is_cut_off_in_its_time(void **state)
+{
+    struct fixture fixture;
+    struct wire quiet;
+    uint8_t bytes[128];
+    (void)state;
+
+    start(&fixture, "--frame-ms", "150", NULL);
+    login(&fixture);
+    open_admin(&fixture, &quiet);
+    size_t size = build_ping(bytes, 1);
+    for (size_t cut = 1; cut < size; cut += 13) {
+        struct wire wire;
+        open_admin(&fixture, &wire);
+        assert_true(wire_send_bytes(&wire, bytes, cut));
+        assert_true(wire_is_closed(&wire));
+        wire_close(&wire);
+    }
+    assert_lives(&quiet); /* between frames there is no such limit */
+    wire_close(&quiet);
+    finish(&fixture);
+}
+
+/* F1: however the bytes arrive, the same requests come out. */
+static void
+requests_sent_one_byte_at_a_time_are_answered(void **state)
+{
+    struct fixture fixture;
+    uint8_t bytes[128];
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    for (uint32_t number = 50; number < 53; number++) {
+        size_t size = build_ping(bytes, number);
+        for (size_t i = 0; i < size; i++)
+            assert_true(wire_send_bytes(&fixture.wire, bytes + i, 1));
+        expect(&fixture.wire, number, USHER_OK);
+    }
+    finish(&fixture);
+}
+
+/* F1: many requests in one write are all answered, each once. */
+static void
+requests_in_one_write_are_all_answered(void **state)
+{
+    enum { COUNT = 500 };
+    static uint8_t bytes[COUNT * 64];
+    bool seen[COUNT] = {false};
+    struct fixture fixture;
+    struct wire_frame frame;
+    size_t size = 0;
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    for (uint32_t i = 0; i < COUNT; i++)
+        size += build_ping(bytes + size, 1000 + i);
+    assert_true(wire_send_bytes(&fixture.wire, bytes, size));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        assert_true(wire_receive(&fixture.wire, &frame));
+        assert_int_equal(frame.result, USHER_OK);
+        assert_in_range(frame.request_no, 1000, 1000 + COUNT - 1);
+        assert_false(seen[frame.request_no - 1000]);
+        seen[frame.request_no - 1000] = true;
+    }
+    finish(&fixture);
+}
+
+/* --- a request's inside ------------------------------------------------------------------------------------ */
+/* F1: an unknown opcode is answered and the connection lives; the server's own commands are unknown on the wire. */
+static void
+an_unknown_opcode_is_answered_and_the_connection_lives(void **state)
+{
+    static const uint16_t opcodes[] = {0, 0x0005, 0x00ff, 0xfffe, USHER_OPCODE_TOUCH};
+    struct fixture fixture;
+    uint8_t bytes[64];
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    for (uint32_t i = 0; i < sizeof opcodes / sizeof *opcodes; i++) {
+        const usher_frame frame = {.opcode = opcodes[i], .request_no = 200 + i};
+        assert_true(wire_send_bytes(&fixture.wire, bytes, usher_frame_finish(bytes, 0, &frame)));
+        expect(&fixture.wire, 200 + i, USHER_OPCODE_UNKNOWN);
+    }
+    assert_lives(&fixture.wire);
+    finish(&fixture);
+}
+
+/* F1: a body that is shorter or longer than its fields. */
+static void
+a_body_of_the_wrong_size_is_answered_and_the_connection_lives(void **state)
+{
+    struct fixture fixture;
+    uint8_t bytes[128] = {0};
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    for (uint32_t size = 0; size < 32; size++) {
+        const usher_frame frame = {.opcode = USHER_OPCODE_PING, .request_no = 300 + size};
+        assert_true(wire_send_bytes(&fixture.wire, bytes, usher_frame_finish(bytes, size, &frame)));
+        expect(&fixture.wire, 300 + size, size == sizeof(uint64_t) ? USHER_OK : USHER_BODY_SIZE);
+    }
+    finish(&fixture);
+}
+
+/* Send a request with one byte of its body changed; it must be FIELD_INVALID in this field. */
+static void
+assert_field_invalid(struct fixture *fixture, uint16_t opcode, const void *request, size_t offset, uint8_t value,
+                     unsigned field_no)
+{
+    static uint8_t bytes[USHER_FRAME_MAX];
+    const usher_frame header = {.opcode = opcode, .request_no = 400};
+    struct wire_frame frame;
+    usher_refusal refusal;
+    unsigned ignored;
+    size_t size = wire_build(bytes, opcode, 400, 0, request);
+
+    bytes[USHER_HEADER_SIZE + offset] = value;
+    usher_frame_finish(bytes, size - USHER_HEADER_SIZE, &header);
+    assert_true(wire_send_bytes(&fixture->wire, bytes, size));
+    assert_true(wire_receive(&fixture->wire, &frame));
+    assert_int_equal(frame.result, USHER_FIELD_INVALID);
+    assert_int_equal(usher_decode(usher_refusal_layout(), frame.body, frame.body_size, &refusal, &ignored), USHER_OK);
+    assert_int_equal(refusal.detail, field_no);
+}
+
+/* F1: values that a field can never have; the refusal names the field. */
+static void
+a_field_that_holds_what_it_never_can_is_named_in_the_refusal(void **state)
+{
+    const usher_set_mode_request mode = {.request_id = wire_id()};
+    const usher_put_queue_request queue = {.request_id = wire_id(), .name = "ok"};
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    assert_field_invalid(&fixture, USHER_OPCODE_SET_MODE, &mode, 20, 3, 3);      /* a mode in no row */
+    assert_field_invalid(&fixture, USHER_OPCODE_PUT_QUEUE, &queue, 20, 0xff, 3); /* not UTF-8 */
+    assert_field_invalid(&fixture, USHER_OPCODE_PUT_QUEUE, &queue, 83, 'x', 3);  /* text that does not end */
+    assert_lives(&fixture.wire);
+    finish(&fixture);
+}
+
+/* M3: a mutation without an id could not be asked for again. */
+static void
+a_request_id_of_zeros_is_refused(void **state)
+{
+    const usher_put_queue_request queue = {.queue_id = 5, .name = "five"};
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_PUT_QUEUE, &queue, NULL), USHER_REQUEST_ID_MISSING);
+    assert_lives(&fixture.wire);
+    finish(&fixture);
+}
+
+/* --- the handshake ------------------------------------------------------------------------------------------- */
+/* Every request of the rows, with a body of zeros but for a request id. */
+static unsigned
+ask_blank(struct wire *wire, const usher_message *message)
+{
+    static union {
+        uint8_t bytes[16384];
+        uint64_t align;
+    } body;
+
+    assert_true(message->request->struct_size <= sizeof body);
+    memset(&body, 0, sizeof body);
+    for (size_t i = 0; i < message->request->field_count; i++) {
+        const usher_field *field = &message->request->fields[i];
+        if (field->kind == USHER_KIND_ID)
+            body.bytes[field->offset] = 1;
+    }
+    return wire_ask(wire, message->opcode, &body, NULL);
+}
+
+/* S1, T2: nobody works with the service before it has proved a key. */
+static void
+nothing_but_a_ping_is_answered_before_the_hello(void **state)
+{
+    struct fixture fixture;
+    size_t count;
+    const usher_message *messages = usher_messages(&count);
+    (void)state;
+
+    start(&fixture, NULL);
+    for (size_t i = 0; i < count; i++) {
+        if (messages[i].opcode == USHER_OPCODE_HELLO || messages[i].opcode == USHER_OPCODE_PING)
+            continue;
+        bool internal = messages[i].kind == USHER_MESSAGE_INTERNAL;
+        assert_int_equal(ask_blank(&fixture.wire, &messages[i]), internal ? USHER_OPCODE_UNKNOWN : USHER_HELLO_MISSING);
+    }
+    assert_lives(&fixture.wire);
+    finish(&fixture);
+}
+
+/* A hello alone is not enough: a key that is named is not proved. */
+static void
+nothing_but_the_proof_is_answered_after_the_hello(void **state)
+{
+    struct fixture fixture;
+    size_t count;
+    const usher_message *messages = usher_messages(&count);
+    (void)state;
+
+    start(&fixture, NULL);
+    assert_int_equal(wire_hello(&fixture.wire, fixture.admin_key), USHER_OK);
+    for (size_t i = 0; i < count; i++) {
+        if (messages[i].roles & USHER_ROLE_BIT(USHER_ROLE_NONE) || messages[i].kind == USHER_MESSAGE_INTERNAL)
+            continue;
+        assert_int_equal(ask_blank(&fixture.wire, &messages[i]), USHER_HELLO_MISSING);
+    }
+    assert_int_equal(wire_authenticate(&fixture.wire, fixture.admin_key, NULL), USHER_OK);
+    finish(&fixture);
+}
+
+/* A challenge is used once: no second hello, before the proof or after it, and no second proof. */
+static void
+a_second_hello_or_proof_is_refused(void **state)
+{
+    const usher_enrol_request enrol = {.request_id = wire_id()};
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, NULL);
+    assert_int_equal(wire_hello(&fixture.wire, fixture.admin_key), USHER_OK);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_HELLO, &fixture.wire.hello, NULL), USHER_HELLO_REPEATED);
+    assert_int_equal(wire_authenticate(&fixture.wire, fixture.admin_key, NULL), USHER_OK);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_HELLO, &fixture.wire.hello, NULL), USHER_HELLO_REPEATED);
+    assert_int_equal(wire_authenticate(&fixture.wire, fixture.admin_key, NULL), USHER_HELLO_REPEATED);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_ENROL, &enrol, NULL), USHER_HELLO_REPEATED);
+    assert_lives(&fixture.wire);
+    finish(&fixture);
+}
+
+/* The admin's key is what admin.key holds, and the reply says who one is now. */
+static void
+the_admin_key_of_a_fresh_data_directory_authenticates_as_admin(void **state)
+{
+    struct fixture fixture;
+    usher_authenticate_reply reply;
+    (void)state;
+
+    start(&fixture, NULL);
+    assert_int_equal(wire_hello(&fixture.wire, fixture.admin_key), USHER_OK);
+    assert_int_equal(wire_authenticate(&fixture.wire, fixture.admin_key, &reply), USHER_OK);
+    assert_int_equal(reply.client_id, 1);
+    assert_int_equal(reply.role, USHER_ROLE_ADMIN);
+    assert_string_equal(reply.name, "admin");
+    finish(&fixture);
+}
+
+/* The service's key is the one in service.key: a client that knows it can tell another server from this one. */
+static void
+the_hello_is_signed_with_the_key_of_the_service(void **state)
+{
+    struct fixture fixture;
+    uint8_t service_key[64];
+    (void)state;
+
+    start(&fixture, NULL);
+    assert_true(wire_read_key(fixture.server.service_key, service_key));
+    assert_int_equal(wire_hello(&fixture.wire, fixture.admin_key), USHER_OK); /* verifies the signature */
+    assert_memory_equal(fixture.wire.challenge.server_key.bytes, service_key + 32, 32);
+    finish(&fixture);
+}
+
+/* A signature with any bit changed proves nothing, and there is no second try on the same connection. */
+static void
+a_wrong_signature_is_refused_and_ends_the_connection(void **state)
+{
+    struct fixture fixture;
+    uint8_t digest[32];
+    (void)state;
+
+    start(&fixture, NULL);
+    for (size_t i = 0; i < 64; i += 7) {
+        struct wire wire;
+        usher_authenticate_request request;
+        assert_true(wire_open(&wire, fixture.server.port));
+        assert_int_equal(wire_hello(&wire, fixture.admin_key), USHER_OK);
+        usher_handshake_digest(USHER_HANDSHAKE_CLIENT, &wire.hello, &wire.challenge, digest);
+        crypto_sign_detached(request.signature.bytes, NULL, digest, sizeof digest, fixture.admin_key);
+        request.signature.bytes[i] ^= 0x10;
+        assert_int_equal(wire_ask(&wire, USHER_OPCODE_AUTHENTICATE, &request, NULL), USHER_SIGNATURE_WRONG);
+        assert_true(wire_is_closed(&wire));
+        wire_close(&wire);
+    }
+    finish(&fixture);
+}
+
+/* What one connection proved, somebody who recorded it can't say again on another. */
+static void
+a_recorded_handshake_is_worth_nothing_on_another_connection(void **state)
+{
+    struct fixture fixture;
+    struct wire thief;
+    usher_authenticate_request recorded;
+    usher_hello_reply other;
+    uint8_t digest[32];
+    (void)state;
+
+    start(&fixture, NULL);
+    assert_int_equal(wire_hello(&fixture.wire, fixture.admin_key), USHER_OK);
+    usher_handshake_digest(USHER_HANDSHAKE_CLIENT, &fixture.wire.hello, &fixture.wire.challenge, digest);
+    crypto_sign_detached(recorded.signature.bytes, NULL, digest, sizeof digest, fixture.admin_key);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_AUTHENTICATE, &recorded, NULL), USHER_OK);
+
+    assert_true(wire_open(&thief, fixture.server.port));
+    assert_int_equal(wire_ask(&thief, USHER_OPCODE_HELLO, &fixture.wire.hello, &other), USHER_OK);
+    assert_memory_not_equal(other.server_nonce.bytes, fixture.wire.challenge.server_nonce.bytes, 32);
+    assert_int_equal(wire_ask(&thief, USHER_OPCODE_AUTHENTICATE, &recorded, NULL), USHER_SIGNATURE_WRONG);
+    assert_true(wire_is_closed(&thief));
+    wire_close(&thief);
+    assert_lives(&fixture.wire);
+    finish(&fixture);
+}
+
+/* A signature for the one half of the handshake is none for the other. */
+static void
+a_signature_meant_for_enrolment_does_not_authenticate(void **state)
+{
+    struct fixture fixture;
+    usher_authenticate_request request;
+    uint8_t digest[32];
+    (void)state;
+
+    start(&fixture, NULL);
+    assert_int_equal(wire_hello(&fixture.wire, fixture.admin_key), USHER_OK);
+    usher_handshake_digest(USHER_HANDSHAKE_ENROL, &fixture.wire.hello, &fixture.wire.challenge, digest);
+    crypto_sign_detached(request.signature.bytes, NULL, digest, sizeof digest, fixture.admin_key);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_AUTHENTICATE, &request, NULL), USHER_SIGNATURE_WRONG);
+    finish(&fixture);
+}
+
+/* A sound proof of a key that nobody enrolled. */
+static void
+a_key_that_nobody_enrolled_is_refused_and_ends_the_connection(void **state)
+{
+    struct fixture fixture;
+    uint8_t public_key[32], stranger[64];
+    (void)state;
+
+    start(&fixture, NULL);
+    crypto_sign_keypair(public_key, stranger);
+    assert_int_equal(wire_hello(&fixture.wire, stranger), USHER_OK);
+    assert_int_equal(wire_authenticate(&fixture.wire, stranger, NULL), USHER_CLIENT_UNKNOWN);
+    assert_true(wire_is_closed(&fixture.wire));
+    finish(&fixture);
+}
+
+/* Replies may be as large as a frame: who can't read them learns it at once, and may say hello again. */
+static void
+a_hello_that_reads_only_small_frames_is_refused(void **state)
+{
+    struct fixture fixture;
+    usher_hello_request hello = {.frame_max = USHER_FRAME_MAX - 1};
+    (void)state;
+
+    start(&fixture, NULL);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_HELLO, &hello, NULL), USHER_FIELD_INVALID);
+    assert_int_equal(fixture.wire.refusal.detail, 4);
+    login(&fixture);
+    finish(&fixture);
+}
+
+/* --- enrolment and revocation --------------------------------------------------------------------------------- */
+static uint32_t
+invite(struct wire *admin, uint8_t role, uint8_t code[32])
+{
+    usher_invite_request request = {.request_id = wire_id(), .role = role, .name = "newcomer"};
+    usher_invite_reply reply;
+
+    randombytes_buf(code, 32);
+    crypto_generichash(request.code_hash.bytes, 32, code, 32, NULL, 0);
+    assert_int_equal(wire_ask(admin, USHER_OPCODE_INVITE, &request, &reply), USHER_OK);
+    return reply.client_id;
+}
+
+/* Invite, enrol, and leave the newcomer's connection open. */
+static uint32_t
+enrol(struct fixture *fixture, uint8_t role, struct wire *wire, uint8_t key[64])
+{
+    uint8_t code[32], public_key[32];
+    usher_enrol_reply reply;
+    uint32_t client_id = invite(&fixture->wire, role, code);
+
+    crypto_sign_keypair(public_key, key);
+    assert_true(wire_open(wire, fixture->server.port));
+    assert_int_equal(wire_hello(wire, key), USHER_OK);
+    assert_int_equal(wire_enrol(wire, key, code, &reply), USHER_OK);
+    assert_int_equal(reply.client_id, client_id);
+    assert_int_equal(reply.role, role);
+    assert_string_equal(reply.name, "newcomer");
+    return client_id;
+}
+
+/* A one-time code makes a client; the connection is authenticated with it, and the key is good from then on. */
+static void
+an_enrolled_client_is_authenticated_and_may_come_back(void **state)
+{
+    const usher_concerts_request concerts = {0};
+    struct fixture fixture;
+    struct wire newcomer;
+    uint8_t key[64];
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    uint32_t client_id = enrol(&fixture, USHER_ROLE_GATEWAY, &newcomer, key);
+    assert_int_equal(wire_ask(&newcomer, USHER_OPCODE_CONCERTS, &concerts, NULL), USHER_OK);
+    wire_close(&newcomer);
+    usher_authenticate_reply reply;
+    assert_true(wire_open(&newcomer, fixture.server.port));
+    assert_int_equal(wire_hello(&newcomer, key), USHER_OK);
+    assert_int_equal(wire_authenticate(&newcomer, key, &reply), USHER_OK);
+    assert_int_equal(reply.client_id, client_id);
+    wire_close(&newcomer);
+    finish(&fixture);
+}
+
+/* A code is for one client: with another key it is unknown, and that ends the connection. */
+static void
+a_code_that_was_used_enrols_nobody_else(void **state)
+{
+    struct fixture fixture;
+    struct wire first, second;
+    uint8_t code[32], public_key[32], key[64], other[64];
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    invite(&fixture.wire, USHER_ROLE_GATEWAY, code);
+    crypto_sign_keypair(public_key, key);
+    crypto_sign_keypair(public_key, other);
+    assert_true(wire_open(&first, fixture.server.port));
+    assert_int_equal(wire_hello(&first, key), USHER_OK);
+    assert_int_equal(wire_enrol(&first, key, code, NULL), USHER_OK);
+    assert_true(wire_open(&second, fixture.server.port));
+    assert_int_equal(wire_hello(&second, other), USHER_OK);
+    assert_int_equal(wire_enrol(&second, other, code, NULL), USHER_CODE_UNKNOWN);
+    assert_true(wire_is_closed(&second));
+    wire_close(&first);
+    wire_close(&second);
+    finish(&fixture);
+}
+
+/* The key that is enrolled is the one that was proved, not one that somebody else named. */
+static void
+an_enrolment_for_another_key_than_the_hellos_is_refused(void **state)
+{
+    struct fixture fixture;
+    struct wire wire;
+    uint8_t code[32], public_key[32], key[64];
+    usher_enrol_request request = {.request_id = wire_id()};
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    invite(&fixture.wire, USHER_ROLE_GATEWAY, code);
+    crypto_sign_keypair(public_key, key);
+    assert_true(wire_open(&wire, fixture.server.port));
+    assert_int_equal(wire_hello(&wire, key), USHER_OK);
+    memcpy(request.code.bytes, code, 32);
+    memcpy(request.client_key.bytes, fixture.admin_key + 32, 32);
+    assert_int_equal(wire_ask(&wire, USHER_OPCODE_ENROL, &request, NULL), USHER_FIELD_INVALID);
+    assert_int_equal(wire.refusal.detail, 3);
+    memcpy(request.client_key.bytes, public_key, 32);
+    assert_int_equal(wire_ask(&wire, USHER_OPCODE_ENROL, &request, NULL), USHER_SIGNATURE_WRONG);
+    assert_true(wire_is_closed(&wire));
+    wire_close(&wire);
+    finish(&fixture);
+}
+
+/* T2: a role may do what its row says and nothing else. */
+static void
+each_role_may_send_what_its_row_allows_and_nothing_else(void **state)
+{
+    static const uint8_t roles[] = {USHER_ROLE_GATEWAY, USHER_ROLE_TERMINAL, USHER_ROLE_OBSERVER};
+    struct fixture fixture;
+    size_t count;
+    const usher_message *messages = usher_messages(&count);
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    for (size_t r = 0; r < sizeof roles; r++) {
+        struct wire wire;
+        uint8_t key[64];
+        enrol(&fixture, roles[r], &wire, key);
+        for (size_t i = 0; i < count; i++) {
+            bool for_nobody = messages[i].roles & USHER_ROLE_BIT(USHER_ROLE_NONE);
+            if (messages[i].kind == USHER_MESSAGE_INTERNAL || for_nobody)
+                continue;
+            unsigned result = ask_blank(&wire, &messages[i]);
+            if (messages[i].roles & USHER_ROLE_BIT(roles[r]))
+                assert_int_not_equal(result, USHER_ROLE_REFUSED);
+            else
+                assert_int_equal(result, USHER_ROLE_REFUSED);
+        }
+        wire_close(&wire);
+    }
+    finish(&fixture);
+}
+
+/* Revocation is felt at once by connections that are open, not only by the next one. */
+static void
+a_revoked_client_loses_its_connections_and_gets_no_other(void **state)
+{
+    struct fixture fixture;
+    struct wire wire;
+    uint8_t key[64];
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    usher_revoke_request request = {.request_id = wire_id()};
+    request.client_id = enrol(&fixture, USHER_ROLE_GATEWAY, &wire, key);
+    assert_lives(&wire);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_REVOKE, &request, NULL), USHER_OK);
+    assert_true(wire_is_closed(&wire));
+    wire_close(&wire);
+    assert_true(wire_open(&wire, fixture.server.port));
+    assert_int_equal(wire_hello(&wire, key), USHER_OK);
+    assert_int_equal(wire_authenticate(&wire, key, NULL), USHER_CLIENT_REVOKED);
+    assert_true(wire_is_closed(&wire));
+    wire_close(&wire);
+    assert_lives(&fixture.wire);
+    finish(&fixture);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_frame_that_is_too_large_or_too_small_is_answered_and_closes),
+        cmocka_unit_test(a_wrong_size_is_refused_before_the_rest_has_come),
+        cmocka_unit_test(a_frame_of_frame_max_bytes_is_read_and_one_byte_more_is_not),
+        cmocka_unit_test(a_wrong_version_is_answered_and_closes),
+        cmocka_unit_test(a_wrong_check_is_answered_and_closes),
+        cmocka_unit_test(a_request_with_flags_or_a_stamp_is_answered_and_closes),
+        cmocka_unit_test(requests_before_a_broken_frame_are_answered),
+        cmocka_unit_test(a_frame_that_does_not_end_is_cut_off_in_its_time),
+        cmocka_unit_test(requests_sent_one_byte_at_a_time_are_answered),
+        cmocka_unit_test(requests_in_one_write_are_all_answered),
+        cmocka_unit_test(an_unknown_opcode_is_answered_and_the_connection_lives),
+        cmocka_unit_test(a_body_of_the_wrong_size_is_answered_and_the_connection_lives),
+        cmocka_unit_test(a_field_that_holds_what_it_never_can_is_named_in_the_refusal),
+        cmocka_unit_test(a_request_id_of_zeros_is_refused),
+        cmocka_unit_test(nothing_but_a_ping_is_answered_before_the_hello),
+        cmocka_unit_test(nothing_but_the_proof_is_answered_after_the_hello),
+        cmocka_unit_test(a_second_hello_or_proof_is_refused),
+        cmocka_unit_test(the_admin_key_of_a_fresh_data_directory_authenticates_as_admin),
+        cmocka_unit_test(the_hello_is_signed_with_the_key_of_the_service),
+        cmocka_unit_test(a_wrong_signature_is_refused_and_ends_the_connection),
+        cmocka_unit_test(a_recorded_handshake_is_worth_nothing_on_another_connection),
+        cmocka_unit_test(a_signature_meant_for_enrolment_does_not_authenticate),
+        cmocka_unit_test(a_key_that_nobody_enrolled_is_refused_and_ends_the_connection),
+        cmocka_unit_test(a_hello_that_reads_only_small_frames_is_refused),
+        cmocka_unit_test(an_enrolled_client_is_authenticated_and_may_come_back),
+        cmocka_unit_test(a_code_that_was_used_enrols_nobody_else),
+        cmocka_unit_test(an_enrolment_for_another_key_than_the_hellos_is_refused),
+        cmocka_unit_test(each_role_may_send_what_its_row_allows_and_nothing_else),
+        cmocka_unit_test(a_revoked_client_loses_its_connections_and_gets_no_other),
+    };
+    return usher_test_main(argc, argv, tests);
+}
