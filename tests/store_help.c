@@ -310,16 +310,17 @@ help_change(struct store *store, struct help_random *random, unsigned changes)
 void
 help_batch(struct store *store, struct help_random *random, unsigned changes)
 {
+    struct help_random of_commands = {random->state + 1}; /* the changes draw as without any commands */
     uint8_t commands[40];
     const char *why;
 
-    fill(random, commands, sizeof commands);
+    fill(&of_commands, commands, sizeof commands);
     if (!store_begin(store)) {
         store_fault(store, &why);
         fail_msg("%s", why);
     }
     help_change(store, random, changes);
-    if (store_commit(store, commands, help_below(random, sizeof commands)) != STORE_DONE) {
+    if (store_commit(store, commands, help_below(&of_commands, sizeof commands)) != STORE_DONE) {
         store_fault(store, &why);
         fail_msg("%s", why);
     }

@@ -12,6 +12,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <xxhash.h>
 
@@ -20,6 +23,7 @@
 
 #define CUT_WITH_COMMIT 64u
 #define CUT_WHEN_IDLE   1024u
+#define ROOM_LEAST      (16u << 20) /* less free room than this is a full disk when a write fell short */
 
 /* --- values ----------------------------------------------------------------------------------------------------------
  */
@@ -135,11 +139,27 @@ disk_status_of(int error)
     return STORE_FAULT;
 }
 
+/* LMDB reports a write that the disk took only in part as EIO. That is a full disk if it looks like one. */
+static bool
+looks_full(const struct disk *disk)
+{
+    struct statvfs system;
+    struct stat file;
+    struct rlimit limit;
+
+    if (statvfs(disk->file, &system) == 0 && (uint64_t)system.f_bavail * system.f_frsize < ROOM_LEAST)
+        return true;
+    return stat(disk->file, &file) == 0 && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+           (rlim_t)file.st_size + ROOM_LEAST > limit.rlim_cur;
+}
+
 void
 disk_fail(const struct store *store, int error, const char *what)
 {
-    enum store_status status = disk_status_of(error) == STORE_NO_ROOM ? STORE_NO_ROOM : STORE_FAULT;
+    enum store_status status = STORE_FAULT;
 
+    if (disk_status_of(error) == STORE_NO_ROOM || (error == EIO && looks_full(store->disk)))
+        status = STORE_NO_ROOM;
     store_fail(store, status, "%s: %s: %s", store->disk->file, what, mdb_strerror(error));
 }
 
