@@ -1,0 +1,593 @@
+/* net_limit_test.c: the bounds of net/limits.def at their edges, against a real usherd; and the way of a turn. */
+#define _GNU_SOURCE 1
+#include "tests/test.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <time.h>
+
+#include <sodium.h>
+
+#include "protocol/token.h"
+#include "server/net/net.h"
+#include "tests/server.h"
+#include "tests/wire.h"
+
+struct fixture {
+    struct test_server server;
+    struct wire wire; /* the admin's */
+};
+
+/* Start with these options (NULL after the last) and log in as admin. */
+#define start(fixture, ...)                                                                                            \
+    do {                                                                                                               \
+        test_server_open(&(fixture)->server);                                                                          \
+        test_server_start(&(fixture)->server, __VA_ARGS__);                                                            \
+        open_admin(fixture, &(fixture)->wire);                                                                         \
+    } while (0)
+
+static void
+open_admin(const struct fixture *fixture, struct wire *wire)
+{
+    assert_true(wire_open(wire, fixture->server.port));
+    assert_int_equal(wire_login(wire, fixture->server.admin_key), USHER_OK);
+}
+
+static void
+finish(struct fixture *fixture)
+{
+    wire_close(&fixture->wire);
+    test_server_close(&fixture->server);
+}
+
+/* Send this many requests in one write. Their numbers begin at 1. */
+static void
+send_together(struct wire *wire, uint16_t opcode, const void *body, uint32_t count)
+{
+    uint8_t *bytes = malloc((size_t)count * 1024);
+    size_t size = 0;
+
+    assert_non_null(bytes);
+    for (uint32_t i = 0; i < count; i++)
+        size += wire_build(bytes + size, opcode, 1 + i, 0, body);
+    assert_true(wire_send_bytes(wire, bytes, size));
+    free(bytes);
+}
+
+struct tally {
+    uint32_t ok, busy, other;
+};
+
+/* Read this many replies. */
+static struct tally
+read_replies(struct wire *wire, uint32_t count)
+{
+    struct tally tally = {0};
+    struct wire_frame frame;
+    usher_refusal refusal;
+    unsigned field_no;
+
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(wire_receive(wire, &frame));
+        if (frame.result == USHER_BUSY) {
+            assert_int_equal(usher_decode(usher_refusal_layout(), frame.body, frame.body_size, &refusal, &field_no),
+                             USHER_OK);
+            assert_true(refusal.retry_after_ms > 0);
+        }
+        *(frame.result == USHER_OK ? &tally.ok : frame.result == USHER_BUSY ? &tally.busy : &tally.other) += 1;
+    }
+    return tally;
+}
+
+/* --- floods ------------------------------------------------------------------------------------------------- */
+/* Bounded everywhere: exactly in_flight_max unanswered requests of one connection, the next is BUSY with when to come
+ * back; and it was not carried out, so the same may be sent again. */
+static void
+one_request_more_than_may_be_in_flight_is_busy(void **state)
+{
+    const usher_ping_request ping = {.echo = 1};
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, "--in-flight-max", "8", NULL);
+    assert_int_equal(fixture.wire.challenge.in_flight_max, 8);
+    send_together(&fixture.wire, USHER_OPCODE_PING, &ping, 8);
+    struct tally tally = read_replies(&fixture.wire, 8);
+    assert_int_equal(tally.ok, 8);
+    send_together(&fixture.wire, USHER_OPCODE_PING, &ping, 9);
+    tally = read_replies(&fixture.wire, 9);
+    assert_int_equal(tally.ok, 8);
+    assert_int_equal(tally.busy, 1);
+    send_together(&fixture.wire, USHER_OPCODE_PING, &ping, 8); /* they are answered: there is room again */
+    assert_int_equal(read_replies(&fixture.wire, 8).ok, 8);
+    finish(&fixture);
+}
+
+/* The same for a turn of the loop, and so for a batch. */
+static void
+one_request_more_than_a_turn_takes_is_busy(void **state)
+{
+    const usher_ping_request ping = {.echo = 1};
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, "--turn-max", "5", NULL);
+    send_together(&fixture.wire, USHER_OPCODE_PING, &ping, 5);
+    assert_int_equal(read_replies(&fixture.wire, 5).ok, 5);
+    send_together(&fixture.wire, USHER_OPCODE_PING, &ping, 6);
+    struct tally tally = read_replies(&fixture.wire, 6);
+    assert_int_equal(tally.ok, 5);
+    assert_int_equal(tally.busy, 1);
+    finish(&fixture);
+}
+
+/* A BUSY command left no trace: M4 remembers nothing of it, and it goes through when it is sent again. */
+static void
+a_command_that_was_busy_goes_through_when_sent_again(void **state)
+{
+    usher_charge_request charge = {.user = wire_user(1), .amount = 10};
+    static uint8_t bytes[4096];
+    struct fixture fixture;
+    struct wire_frame frame;
+    usher_id ids[3];
+    size_t size = 0;
+    int busy = -1;
+    (void)state;
+
+    start(&fixture, "--turn-max", "2", NULL);
+    for (uint32_t i = 0; i < 3; i++) {
+        charge.request_id = ids[i] = wire_id();
+        size += wire_build(bytes + size, USHER_OPCODE_CHARGE, 1 + i, 0, &charge);
+    }
+    assert_true(wire_send_bytes(&fixture.wire, bytes, size));
+    for (int i = 0; i < 3; i++) {
+        assert_true(wire_receive(&fixture.wire, &frame));
+        if (frame.result == USHER_BUSY)
+            busy = (int)frame.request_no - 1;
+    }
+    assert_int_equal(busy, 2);
+    charge.request_id = ids[busy];
+    usher_charge_reply reply;
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_CHARGE, &charge, &reply), USHER_OK);
+    assert_int_equal(fixture.wire.flags & USHER_FLAG_REPLAYED, 0);
+    assert_int_equal(reply.balance, 30);
+    finish(&fixture);
+}
+
+/* Beyond connections_max: told so in one frame, then closed; when one leaves, the next is served. */
+static void
+one_connection_more_than_allowed_is_told_busy_and_closed(void **state)
+{
+    struct fixture fixture;
+    struct wire second, third;
+    struct wire_frame frame;
+    (void)state;
+
+    start(&fixture, "--connections-max", "2", NULL);
+    open_admin(&fixture, &second);
+    assert_true(wire_open(&third, fixture.server.port));
+    assert_true(wire_receive(&third, &frame));
+    assert_int_equal(frame.opcode, USHER_OPCODE_NONE);
+    assert_int_equal(frame.request_no, 0);
+    assert_int_equal(frame.result, USHER_BUSY);
+    assert_true(wire_is_closed(&third));
+    wire_close(&third);
+    wire_close(&second);
+    unsigned result = USHER_RESULT_NONE;
+    for (int attempt = 0; attempt < 1000 && result != USHER_OK; attempt++) { /* until the server has seen the end */
+        assert_true(wire_open(&third, fixture.server.port));
+        result = wire_login(&third, fixture.server.admin_key);
+        if (result != USHER_OK)
+            wire_close(&third);
+    }
+    assert_int_equal(result, USHER_OK);
+    wire_close(&third);
+    finish(&fixture);
+}
+
+/* --- time ------------------------------------------------------------------------------------------------------ */
+/* Who does not prove a key in hello_ms is closed, whatever else it says. */
+static void
+a_connection_that_proves_nothing_is_closed_in_its_time(void **state)
+{
+    const usher_ping_request ping = {0};
+    struct fixture fixture;
+    struct wire silent, chatty, half;
+    uint8_t key[64];
+    (void)state;
+
+    start(&fixture, "--hello-ms", "200", NULL);
+    assert_true(wire_read_key(fixture.server.admin_key, key));
+    assert_true(wire_open(&silent, fixture.server.port));
+    assert_true(wire_open(&half, fixture.server.port));
+    assert_true(wire_open(&chatty, fixture.server.port));
+    assert_int_equal(wire_hello(&half, key), USHER_OK);
+    assert_in_range(half.challenge.hello_ms, 0, 200);
+    while (wire_ask(&chatty, USHER_OPCODE_PING, &ping, NULL) == USHER_OK)
+        continue; /* pings buy no time: this loop ends */
+    assert_true(wire_is_closed(&silent));
+    assert_true(wire_is_closed(&half));
+    wire_close(&silent);
+    wire_close(&chatty);
+    wire_close(&half);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_PING, &ping, NULL), USHER_OK);
+    finish(&fixture);
+}
+
+/* With idle_ms a connection without a byte is closed. */
+static void
+an_idle_connection_is_closed_if_that_is_asked_for(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, "--idle-ms", "150", NULL);
+    assert_true(wire_is_closed(&fixture.wire));
+    finish(&fixture);
+}
+
+/* Whether the server resets the connection while we send and never read. */
+static bool
+is_cut_while_sending(struct wire *wire, const uint8_t *bytes, size_t size)
+{
+    struct pollfd wait = {.fd = wire->fd, .events = POLLOUT};
+
+    for (int attempt = 0; attempt < 100; attempt++) {
+        ssize_t sent;
+        do
+            sent = send(wire->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        while (sent == (ssize_t)size);
+        if (sent < 0 && errno != EAGAIN)
+            return true;
+        if (sent >= 0) { /* the kernel took a part: finish the frame when there is room */
+            size_t rest = size - (size_t)sent;
+            if (poll(&wait, 1, 100) > 0 && send(wire->fd, bytes + sent, rest, MSG_NOSIGNAL) < 0)
+                return true;
+        }
+        poll(&wait, 1, 100);
+        if (wait.revents & (POLLERR | POLLHUP))
+            return true;
+    }
+    return false;
+}
+
+/* A consumer that asks and never reads is not read from any more, and cut off when nothing moves for stall_ms. */
+static void
+a_consumer_that_does_not_read_is_cut_off(void **state)
+{
+    const usher_policies_request policies = {0};
+    struct fixture fixture;
+    struct wire slow;
+    uint8_t bytes[256];
+    const usher_ping_request ping = {0};
+    (void)state;
+
+    start(&fixture, "--output-max", "262144", "--stall-ms", "200", NULL);
+    open_admin(&fixture, &slow);
+    size_t size = wire_build(bytes, USHER_OPCODE_POLICIES, 1, 0, &policies);
+    assert_true(is_cut_while_sending(&slow, bytes, size));
+    wire_close(&slow);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_PING, &ping, NULL), USHER_OK); /* nobody else felt it */
+    finish(&fixture);
+}
+
+static void *
+send_many_policies(void *argument)
+{
+    const usher_policies_request policies = {0};
+    struct wire *wire = argument;
+
+    for (int i = 0; i < 40; i++)
+        send_together(wire, USHER_OPCODE_POLICIES, &policies, 100);
+    return NULL;
+}
+
+/* A consumer that reads gets every reply, however far they exceed output_max: requests wait, nothing is cut. */
+static void
+replies_beyond_output_max_wait_for_their_reader(void **state)
+{
+    struct fixture fixture;
+    pthread_t sender;
+    (void)state;
+
+    start(&fixture, "--output-max", "262144", NULL);
+    assert_int_equal(pthread_create(&sender, NULL, send_many_policies, &fixture.wire), 0);
+    struct tally tally = read_replies(&fixture.wire, 4000); /* about 2 KiB each */
+    pthread_join(sender, NULL);
+    assert_int_equal(tally.ok, 4000);
+    finish(&fixture);
+}
+
+/* --- the turn ---------------------------------------------------------------------------------------------------- */
+static uint64_t
+position_of(struct wire *wire)
+{
+    const usher_info_request info = {0};
+    usher_info_reply reply;
+
+    assert_int_equal(wire_ask(wire, USHER_OPCODE_INFO, &info, &reply), USHER_OK);
+    return reply.position;
+}
+
+/* Group commit: what arrives together is one batch. */
+static void
+commands_that_arrive_together_are_one_commit(void **state)
+{
+    usher_charge_request charge = {.user = wire_user(1), .amount = 1};
+    static uint8_t bytes[100 * 256];
+    struct fixture fixture;
+    size_t size = 0;
+    (void)state;
+
+    start(&fixture, NULL);
+    uint64_t before = position_of(&fixture.wire);
+    for (uint32_t i = 0; i < 100; i++) {
+        charge.request_id = wire_id();
+        size += wire_build(bytes + size, USHER_OPCODE_CHARGE, 1 + i, 0, &charge);
+    }
+    assert_true(wire_send_bytes(&fixture.wire, bytes, size));
+    assert_int_equal(read_replies(&fixture.wire, 100).ok, 100);
+    assert_int_equal(position_of(&fixture.wire), before + 1);
+    finish(&fixture);
+}
+
+/* Queries alone commit nothing. */
+static void
+queries_commit_nothing(void **state)
+{
+    const usher_balance_request balance = {.user = wire_user(1)};
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, NULL);
+    uint64_t before = position_of(&fixture.wire);
+    send_together(&fixture.wire, USHER_OPCODE_BALANCE, &balance, 100);
+    assert_int_equal(read_replies(&fixture.wire, 100).ok, 100);
+    assert_int_equal(position_of(&fixture.wire), before);
+    finish(&fixture);
+}
+
+/* A query that stands behind a command in the same write sees what the command did. */
+static void
+a_query_sees_the_command_that_was_sent_before_it(void **state)
+{
+    const usher_charge_request charge = {.request_id = wire_id(), .user = wire_user(1), .amount = 70};
+    const usher_balance_request balance = {.user = wire_user(1)};
+    struct fixture fixture;
+    struct wire_frame frame;
+    usher_balance_reply reply;
+    uint8_t bytes[2048];
+    unsigned field_no;
+    (void)state;
+
+    start(&fixture, NULL);
+    size_t size = wire_build(bytes, USHER_OPCODE_CHARGE, 1, 0, &charge);
+    size += wire_build(bytes + size, USHER_OPCODE_BALANCE, 2, 0, &balance);
+    assert_true(wire_send_bytes(&fixture.wire, bytes, size));
+    do
+        assert_true(wire_receive(&fixture.wire, &frame));
+    while (frame.request_no != 2);
+    assert_int_equal(
+        usher_decode(usher_message_of(USHER_OPCODE_BALANCE)->reply, frame.body, frame.body_size, &reply, &field_no),
+        USHER_OK);
+    assert_int_equal(reply.balance, 70);
+    finish(&fixture);
+}
+
+/* A client that sends its end still gets its answers. */
+static void
+a_client_that_sends_its_end_gets_its_answers_first(void **state)
+{
+    const usher_ping_request ping = {.echo = 1};
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, NULL);
+    send_together(&fixture.wire, USHER_OPCODE_PING, &ping, 10);
+    assert_int_equal(shutdown(fixture.wire.fd, SHUT_WR), 0);
+    assert_int_equal(read_replies(&fixture.wire, 10).ok, 10);
+    assert_true(wire_is_closed(&fixture.wire));
+    finish(&fixture);
+}
+
+/* --- a server inside the test: its clock and its stop are the test's ------------------------------------------------
+ */
+struct inside {
+    struct store *store;
+    struct core *core;
+    struct commit *commit;
+    struct net *net;
+    pthread_t thread;
+    uint64_t now_ms;
+    uint64_t step_ms;  /* what every look at the clock takes */
+    bool stop_at_once; /* stop as soon as a client has authenticated */
+    uint8_t service_key[64], admin_key[64];
+};
+static struct inside *the_inside; /* the log's callback has no context */
+
+static uint64_t
+stepping_clock(void *clock)
+{
+    struct inside *inside = clock;
+
+    return __atomic_add_fetch(&inside->now_ms, inside->step_ms, __ATOMIC_RELAXED);
+}
+
+static void
+watch_log(int level, const char *event, const char *format, ...)
+{
+    (void)level;
+    (void)format;
+    if (__atomic_load_n(&the_inside->stop_at_once, __ATOMIC_RELAXED) && strcmp(event, "client") == 0)
+        net_stop(the_inside->net);
+}
+
+static void *
+run_inside(void *argument)
+{
+    struct inside *inside = argument;
+
+    assert_true(net_run(inside->net));
+    return NULL;
+}
+
+static void
+enrol_inside(struct inside *inside)
+{
+    usher_invite_request invite = {.request_id = wire_id(), .role = USHER_ROLE_ADMIN, .name = "admin"};
+    usher_enrol_request enrol = {.request_id = wire_id(), .code = {{1}}};
+    const struct core_asker admin = {.role = USHER_ROLE_ADMIN}, nobody = {0};
+
+    crypto_generichash(invite.code_hash.bytes, 32, enrol.code.bytes, 32, NULL, 0);
+    memcpy(enrol.client_key.bytes, inside->admin_key + 32, 32);
+    assert_true(commit_add(inside->commit, usher_message_of(USHER_OPCODE_INVITE), &admin, &invite, 0));
+    assert_true(commit_add(inside->commit, usher_message_of(USHER_OPCODE_ENROL), &nobody, &enrol, 0));
+    assert_int_equal(commit_run(inside->commit, inside->now_ms), STORE_DONE);
+    assert_int_equal(commit_answer(inside->commit, 1).result, USHER_OK);
+}
+
+static void
+open_inside(struct inside *inside, uint64_t step_ms, bool stop_at_once)
+{
+    uint8_t public_key[32];
+    char why[256];
+
+    memset(inside, 0, sizeof *inside);
+    the_inside = inside;
+    inside->now_ms = 1750000000000;
+    inside->step_ms = step_ms;
+    inside->stop_at_once = stop_at_once;
+    crypto_sign_keypair(public_key, inside->service_key);
+    crypto_sign_keypair(public_key, inside->admin_key);
+    inside->store = store_open_memory();
+    inside->core = core_open(inside->store);
+    inside->commit = commit_open(inside->store, inside->core);
+    enrol_inside(inside);
+    struct net_config config = {.store = inside->store,
+                                .core = inside->core,
+                                .commit = inside->commit,
+                                .secret_key = inside->service_key,
+                                .key_id = 1,
+                                .listen = "127.0.0.1:0",
+                                .limits = net_limits_usual(),
+                                .now_ms = stepping_clock,
+                                .clock = inside,
+                                .log = watch_log};
+    config.limits.hello_ms = 600000;
+    config.limits.frame_ms = 600000;
+    assert_int_equal(net_open(&config, &inside->net, why, sizeof why), NET_OK);
+    assert_int_equal(pthread_create(&inside->thread, NULL, run_inside, inside), 0);
+}
+
+static void
+close_inside(struct inside *inside)
+{
+    assert_int_equal(pthread_join(inside->thread, NULL), 0);
+    net_close(inside->net);
+    commit_close(inside->commit);
+    core_close(inside->core);
+    store_close(inside->store);
+}
+
+static unsigned
+ask_with_budget(struct wire *wire, uint16_t opcode, const void *body, uint32_t budget_ms)
+{
+    uint8_t bytes[2048];
+    struct wire_frame frame;
+
+    assert_true(wire_send_bytes(wire, bytes, wire_build(bytes, opcode, 900, budget_ms, body)));
+    assert_true(wire_receive(wire, &frame));
+    assert_int_equal(frame.request_no, 900);
+    return frame.result;
+}
+
+/* A time budget that runs out before the request is begun: NOT_EXECUTED, for commands and queries, and nothing of it
+ * happened; one that is left, or none, changes nothing. */
+static void
+a_request_whose_time_budget_ran_out_is_not_executed(void **state)
+{
+    const usher_charge_request charge = {.request_id = wire_id(), .user = wire_user(1), .amount = 9};
+    const usher_balance_request balance = {.user = wire_user(1)};
+    usher_balance_reply reply;
+    struct inside inside;
+    struct wire wire;
+    (void)state;
+
+    open_inside(&inside, 1, false); /* a millisecond passes between any two looks at the clock */
+    assert_true(wire_open(&wire, net_port(inside.net)));
+    assert_int_equal(wire_hello(&wire, inside.admin_key), USHER_OK);
+    assert_int_equal(wire_authenticate(&wire, inside.admin_key, NULL), USHER_OK);
+    assert_int_equal(ask_with_budget(&wire, USHER_OPCODE_CHARGE, &charge, 1), USHER_NOT_EXECUTED);
+    assert_int_equal(ask_with_budget(&wire, USHER_OPCODE_BALANCE, &balance, 1), USHER_NOT_EXECUTED);
+    assert_int_equal(wire_ask(&wire, USHER_OPCODE_BALANCE, &balance, &reply), USHER_OK);
+    assert_int_equal(reply.balance, 0);
+    assert_int_equal(ask_with_budget(&wire, USHER_OPCODE_CHARGE, &charge, UINT32_MAX), USHER_OK);
+    assert_int_equal(ask_with_budget(&wire, USHER_OPCODE_BALANCE, &balance, 0), USHER_OK);
+    __atomic_store_n(&inside.stop_at_once, true, __ATOMIC_RELAXED);
+    struct wire last; /* its login stops the server */
+    assert_true(wire_open(&last, net_port(inside.net)));
+    assert_int_equal(wire_hello(&last, inside.admin_key), USHER_OK);
+    wire_authenticate(&last, inside.admin_key, NULL);
+    wire_close(&last);
+    wire_close(&wire);
+    close_inside(&inside);
+}
+
+/* X7: what arrives while the server stops is answered GOING_AWAY, and then the connection ends. */
+static void
+a_request_that_comes_during_a_stop_is_told_that_the_server_goes_away(void **state)
+{
+    const usher_ping_request ping = {.echo = 1};
+    usher_authenticate_request authenticate;
+    struct inside inside;
+    struct wire wire;
+    uint8_t digest[32], bytes[512];
+    (void)state;
+
+    open_inside(&inside, 0, true);
+    assert_true(wire_open(&wire, net_port(inside.net)));
+    assert_int_equal(wire_hello(&wire, inside.admin_key), USHER_OK);
+    usher_handshake_digest(USHER_HANDSHAKE_CLIENT, &wire.hello, &wire.challenge, digest);
+    crypto_sign_detached(authenticate.signature.bytes, NULL, digest, sizeof digest, inside.admin_key);
+    size_t size = wire_build(bytes, USHER_OPCODE_AUTHENTICATE, 1, 0, &authenticate);
+    size += wire_build(bytes + size, USHER_OPCODE_PING, 2, 0, &ping);
+    assert_true(wire_send_bytes(&wire, bytes, size));
+    struct wire_frame frame;
+    assert_true(wire_receive(&wire, &frame));
+    assert_int_equal(frame.result, USHER_OK);
+    assert_true(wire_receive(&wire, &frame));
+    assert_int_equal(frame.request_no, 2);
+    assert_int_equal(frame.result, USHER_GOING_AWAY);
+    assert_true(wire_is_closed(&wire));
+    wire_close(&wire);
+    close_inside(&inside);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_request_more_than_may_be_in_flight_is_busy),
+        cmocka_unit_test(one_request_more_than_a_turn_takes_is_busy),
+        cmocka_unit_test(a_command_that_was_busy_goes_through_when_sent_again),
+        cmocka_unit_test(one_connection_more_than_allowed_is_told_busy_and_closed),
+        cmocka_unit_test(a_connection_that_proves_nothing_is_closed_in_its_time),
+        cmocka_unit_test(an_idle_connection_is_closed_if_that_is_asked_for),
+        cmocka_unit_test(a_consumer_that_does_not_read_is_cut_off),
+        cmocka_unit_test(replies_beyond_output_max_wait_for_their_reader),
+        cmocka_unit_test(commands_that_arrive_together_are_one_commit),
+        cmocka_unit_test(queries_commit_nothing),
+        cmocka_unit_test(a_query_sees_the_command_that_was_sent_before_it),
+        cmocka_unit_test(a_client_that_sends_its_end_gets_its_answers_first),
+        cmocka_unit_test(a_request_whose_time_budget_ran_out_is_not_executed),
+        cmocka_unit_test(a_request_that_comes_during_a_stop_is_told_that_the_server_goes_away),
+    };
+    return usher_test_main(argc, argv, tests);
+}
