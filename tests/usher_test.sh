@@ -369,7 +369,7 @@ while [ $# -gt 0 ]; do
 done
 trap 'echo "usherd ends" >>"$stage/called"; exit 7' INT TERM
 echo 4711 >"$file"
-while :; do sleep 0.05; done
+while [ -e "$stage" ]; do sleep 0.05; done
 rows
     mv "$stage/bin/usherd" "$stage/build/release/server/usherd"
     echo "$1" >"$stage/concerts"
