@@ -192,7 +192,7 @@ a_failure_while_idle_loses_nothing(void **state)
     store_close(store);
 }
 
-/* --- no room ----------------------------------------------------------------------------------------------- */
+/* --- no room ---------------------------------------------------------------------------------- */
 /* Batches until one is refused for want of room; it must leave the store as it was, and reads go on. */
 static void
 fill_up(struct store *store, struct help_random *random)
@@ -266,7 +266,7 @@ a_full_disk_stops_writes_until_there_is_room(void **state)
     store_close(store);
 }
 
-/* --- the history consumer ------------------------------------------------------------------------------------ */
+/* --- the history consumer --------------------------------------------------------------------- */
 /* Every user's history must be exactly what its events say, in order, whatever page size it is read with. */
 static void
 check_history(const struct store *store, size_t most)

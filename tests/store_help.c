@@ -10,7 +10,7 @@
 
 #include "tests/store_help.h"
 
-/* --- folders ---------------------------------------------------------------------------------------------- */
+/* --- folders ---------------------------------------------------------------------------------- */
 void
 help_folder_make(struct help_folder *folder)
 {
@@ -59,7 +59,7 @@ help_open(const struct help_folder *folder, const struct store_options *given)
     return store;
 }
 
-/* --- random numbers ------------------------------------------------------------------------------------------ */
+/* --- random numbers --------------------------------------------------------------------------- */
 uint64_t
 help_random(struct help_random *random)
 {
@@ -235,7 +235,7 @@ make_client(struct help_random *random, struct client_record *client)
     }
 #include "server/store/records.def"
 
-/* --- random history --------------------------------------------------------------------------------------------- */
+/* --- random history --------------------------------------------------------------------------- */
 static void
 append_points(struct store *store, struct help_random *random, struct house_record *house)
 {
@@ -326,8 +326,7 @@ help_batch(struct store *store, struct help_random *random, unsigned changes)
     }
 }
 
-/* --- the picture ----------------------------------------------------------------------------------------------------
- */
+/* --- the picture ------------------------------------------------------------------------------ */
 static uint64_t
 mixed(uint64_t picture, const void *bytes, size_t size)
 {
@@ -416,8 +415,7 @@ help_picture(const struct store *store)
     return mixed_history(store, picture);
 }
 
-/* --- the recount -----------------------------------------------------------------------------------------------------
- */
+/* --- the recount ------------------------------------------------------------------------------ */
 struct recount {
     const struct store *store;
     uint64_t queue_no, date_no;                      /* 0: all */

@@ -7,7 +7,7 @@
 
 #include "server/store/store.h"
 
-/* --- folders ---------------------------------------------------------------------------------------------- */
+/* --- folders ---------------------------------------------------------------------------------- */
 struct help_folder {
     char path[256]; /* a data directory that is not there yet */
     char parent[200];
@@ -18,7 +18,7 @@ void help_folder_remove(struct help_folder *folder);
 /* Open a store there that must open; options may be NULL. Syncing is off, so a kill loses nothing, a power cut would. */
 struct store *help_open(const struct help_folder *folder, const struct store_options *options);
 
-/* --- random batches ------------------------------------------------------------------------------------------ */
+/* --- random batches --------------------------------------------------------------------------- */
 struct help_random {
     uint64_t state;
 };
@@ -31,7 +31,7 @@ void help_change(struct store *store, struct help_random *random, unsigned chang
 /* Begin, change, commit; the outcome must be DONE. */
 void help_batch(struct store *store, struct help_random *random, unsigned changes);
 
-/* --- looking ---------------------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 /* Everything that can be asked, in one number: records, indexes, history. */
 uint64_t help_picture(const struct store *store);
 /* Recount every index from the records; fails the test where one differs. */

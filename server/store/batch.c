@@ -118,7 +118,7 @@ store_batch_undo(struct store *store)
     store_batch_over(store);
 }
 
-/* --- the typed faces ---------------------------------------------------------------------------------------- */
+/* --- the typed faces -------------------------------------------------------------------------- */
 const struct table_kind table_kinds[STORE_RECORD_TABLES] = {
 #define STORE_TABLE(number, NAME, name, key_field, text) [number] = {#name, sizeof(struct name##_record), (number)},
 #include "server/store/records.def"

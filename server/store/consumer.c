@@ -5,7 +5,7 @@
 #include "server/store/consumer.h"
 #include "server/store/memory.h"
 
-/* --- from an event to rows ------------------------------------------------------------------------------------- */
+/* --- from an event to rows -------------------------------------------------------------------- */
 static struct history_record
 row_of_seat(const struct event_row *event, uint32_t user_no, uint32_t index, const struct sold_seat *seat)
 {
@@ -46,7 +46,7 @@ consumer_rows_of_refund(const struct event_row *event, const struct refund_row *
     return refund->seat_count;
 }
 
-/* --- in memory alone --------------------------------------------------------------------------------------------- */
+/* --- in memory alone -------------------------------------------------------------------------- */
 struct user_history {
     struct history_record *rows; /* events ascend, so rows do */
     size_t count, room;

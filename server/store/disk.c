@@ -25,8 +25,7 @@
 #define CUT_WHEN_IDLE   1024u
 #define ROOM_LEAST      (16u << 20) /* less free room than this is a full disk when a write fell short */
 
-/* --- values ----------------------------------------------------------------------------------------------------------
- */
+/* --- values ----------------------------------------------------------------------------------- */
 static const char *const table_names[DISK_TABLES] = {
 #define STORE_TABLE(number, NAME, name, key_field, text) [number] = #name,
 #include "server/store/records.def"
@@ -115,8 +114,7 @@ disk_get(const struct disk *disk, MDB_txn *txn, unsigned table, uint64_t number,
     return 0;
 }
 
-/* --- faults ----------------------------------------------------------------------------------------------------------
- */
+/* --- faults ----------------------------------------------------------------------------------- */
 enum store_status
 disk_status_of(int error)
 {
@@ -163,8 +161,7 @@ disk_fail(const struct store *store, int error, const char *what)
     store_fail(store, status, "%s: %s: %s", store->disk->file, what, mdb_strerror(error));
 }
 
-/* --- the environment
- * --------------------------------------------------------------------------------------------------- */
+/* --- the environment -------------------------------------------------------------------------- */
 int
 disk_env_open(struct disk *disk)
 {
@@ -256,8 +253,16 @@ env_open_anew(struct disk *disk)
     return error;
 }
 
-/* --- a batch
- * ----------------------------------------------------------------------------------------------------------- */
+/* A process that was killed while it read keeps its pages from being used again until somebody notices. */
+static void
+clear_stale_readers(struct disk *disk)
+{
+    int dead;
+
+    (void)mdb_reader_check(disk->env, &dead); /* it will be tried again with the next pass */
+}
+
+/* --- a batch ---------------------------------------------------------------------------------- */
 bool
 disk_begin(struct store *store)
 {
@@ -416,7 +421,8 @@ disk_commit(struct store *store, const uint8_t *commands, size_t commands_size)
     int error;
 
     journal_encode(store, commands, commands_size, &disk->journal_value);
-    sweep_begin_pass(&disk->sweep, meta.position, false);
+    if (sweep_begin_pass(&disk->sweep, meta.position, false))
+        clear_stale_readers(disk);
     meta.position++;
     meta.writer = disk->writer;
     meta.writes++;
@@ -456,7 +462,8 @@ write_idle(struct store *store, struct disk_meta *meta, struct sweep_slice *slic
     struct disk *disk = store->disk;
     int error;
 
-    sweep_begin_pass(&disk->sweep, disk->meta.position, true);
+    if (sweep_begin_pass(&disk->sweep, disk->meta.position, true))
+        clear_stale_readers(disk);
     *meta = disk->meta;
     meta->writer = disk->writer;
     meta->writes++;
@@ -493,8 +500,7 @@ disk_idle(struct store *store)
     return !sweep_is_clean(&disk->sweep) || journal_stat(store).ms_entries > 0;
 }
 
-/* --- reads
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- reads ------------------------------------------------------------------------------------ */
 MDB_txn *
 disk_read_begin(const struct store *store)
 {

@@ -10,7 +10,7 @@
 #include "server/store/lmdb_call.h"
 #include "server/store/sweep.h"
 
-/* --- for store.c ------------------------------------------------------------------------------------------------- */
+/* --- for store.c ------------------------------------------------------------------------------ */
 void disk_close(struct disk *disk); /* NULL is welcome */
 bool disk_begin(struct store *store);
 void disk_abort(struct store *store);
@@ -23,7 +23,7 @@ uint64_t disk_consumer_cursor(const struct store *store);
 size_t disk_consumer_rows(const struct store *store, uint64_t user_no, uint64_t after_event_no,
                           struct history_record *rows, size_t most, bool *more);
 
-/* --- for the files behind it ---------------------------------------------------------------------------------------- */
+/* --- for the files behind it ------------------------------------------------------------------ */
 /* Tables in LMDB: those of the row files by their number, and three more. */
 enum disk_table {
     DISK_META = 0,

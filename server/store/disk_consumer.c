@@ -49,8 +49,7 @@ read_row(const struct disk *disk, MDB_txn *txn, unsigned index, uint64_t number,
                : MDB_CORRUPTED;
 }
 
-/* --- a step
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- a step ----------------------------------------------------------------------------------- */
 struct intake {
     uint64_t before, cursor; /* what has been taken in, and what will have been */
     struct bytes rows;       /* struct history_record, one after another */
@@ -184,8 +183,7 @@ disk_consumer_step(struct store *store, uint32_t most)
     return step;
 }
 
-/* --- the owner's reads
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the owner's reads ------------------------------------------------------------------------ */
 uint64_t
 disk_consumer_cursor(const struct store *store)
 {

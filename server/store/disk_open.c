@@ -57,8 +57,7 @@ refuse_error(const struct opening *opening, const char *path, int error)
     return refuse(opening, status, "%s: %s; %s", path, mdb_strerror(error), advice[status]);
 }
 
-/* --- the directory
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the directory ---------------------------------------------------------------------------- */
 const char *
 disk_network_name(unsigned long type)
 {
@@ -137,8 +136,7 @@ check_directory(const struct opening *opening)
     return STORE_OK;
 }
 
-/* --- the file
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 /* A file that was cut short would end in SIGBUS on the first read of what is missing. Zeroes in its place are seen as
  * damage. (It may lack its last pages rightly: LMDB does not write pages that a transaction took and dropped.) Done
  * under LMDB's write lock, so that nobody lengthens it at the same time. */
@@ -251,8 +249,7 @@ open_file(const struct opening *opening, bool *fresh)
     return error != 0 ? refuse_error(opening, disk->file, error) : STORE_OK;
 }
 
-/* --- loading
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------------------------- */
 static enum store_status
 refuse_damaged(const struct opening *opening, unsigned table, uint64_t key)
 {
@@ -379,8 +376,7 @@ load(const struct opening *opening)
     return status;
 }
 
-/* --- all of it
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 static struct disk *
 disk_new(const struct store_options *options)
 {
@@ -404,6 +400,8 @@ store_open(const struct store_options *options, struct store **store, char *why,
     bool fresh;
 
     *store = NULL;
+    if (why_size > 0)
+        why[0] = '\0';
     if (strlen(options->directory) + sizeof "/" STORE_FILE "-lock" > sizeof((struct disk *)0)->file)
         return refuse(&opening, STORE_NO_ACCESS, "the path of the data directory is too long; name a shorter one");
     status = check_directory(&opening);

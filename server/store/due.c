@@ -5,7 +5,8 @@
 #include "server/store/due.h"
 #include "server/store/memory.h"
 
-#define DUE_STALE_SPARE 64u /* too few to be worth a rebuild */
+#define DUE_STALE_SPARE 64u /* too few to be worth a look */
+#define DUE_LOOKS       3u  /* at entries of the heap for each that is pushed: more than can become stale meanwhile */
 
 static bool
 due_before(const struct store_due *left, const struct store_due *right)
@@ -37,12 +38,11 @@ due_sink(struct due *due, size_t at)
     due->entries[at] = entry;
 }
 
-void
-due_push(struct due *due, struct store_due entry)
+static void
+due_rise(struct due *due, size_t at)
 {
-    size_t at = due->count++;
+    struct store_due entry = due->entries[at];
 
-    due->entries = store_grow(due->entries, &due->capacity, due->count, sizeof *due->entries);
     while (at > 0 && due_before(&entry, &due->entries[(at - 1) / 2])) {
         due->entries[at] = due->entries[(at - 1) / 2];
         at = (at - 1) / 2;
@@ -50,30 +50,46 @@ due_push(struct due *due, struct store_due entry)
     due->entries[at] = entry;
 }
 
-/* Keep the true entries alone. Two equal ones may both be true (there and back again); that does no harm. */
-static void
-due_rebuild(struct due *due, bool (*valid)(const void *context, const struct store_due *entry), const void *context)
+void
+due_push(struct due *due, struct store_due entry)
 {
-    size_t kept = 0;
+    due->entries = store_grow(due->entries, &due->capacity, due->count + 1, sizeof *due->entries);
+    due->entries[due->count] = entry;
+    due_rise(due, due->count++);
+    due->unseen += DUE_LOOKS;
+}
 
-    for (size_t at = 0; at < due->count; at++)
-        if (valid(context, &due->entries[at]))
-            due->entries[kept++] = due->entries[at];
-    due->count = kept;
-    for (size_t at = kept / 2; at-- > 0;)
-        due_sink(due, at);
+static void
+due_drop(struct due *due, size_t at)
+{
+    due->entries[at] = due->entries[--due->count];
+    if (at == due->count)
+        return;
+    due_rise(due, at);
+    due_sink(due, at);
+}
+
+/* Two equal entries may both be true (there and back again); that does no harm. */
+static void
+due_sweep(struct due *due, bool (*valid)(const void *context, const struct store_due *entry), const void *context)
+{
+    for (; due->unseen > 0 && due->count > due->live + DUE_STALE_SPARE; due->unseen--) {
+        if (due->broom >= due->count)
+            due->broom = 0;
+        if (valid(context, &due->entries[due->broom]))
+            due->broom++;
+        else
+            due_drop(due, due->broom); /* what has come in its place is next */
+    }
+    due->unseen = 0;
 }
 
 const struct store_due *
 due_least(struct due *due, bool (*valid)(const void *context, const struct store_due *entry), const void *context)
 {
-    if (due->count > due->live * 2 + DUE_STALE_SPARE)
-        due_rebuild(due, valid, context);
-    while (due->count > 0 && !valid(context, &due->entries[0])) {
-        due->entries[0] = due->entries[--due->count];
-        if (due->count > 0)
-            due_sink(due, 0);
-    }
+    due_sweep(due, valid, context);
+    while (due->count > 0 && !valid(context, &due->entries[0]))
+        due_drop(due, 0);
     return due->count > 0 ? &due->entries[0] : NULL;
 }
 

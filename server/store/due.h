@@ -5,11 +5,15 @@
 #include "server/store/store.h"
 
 /* A binary heap with lazy deletion: entries that no longer say what the record says are dropped when they come to the
- * top, and all at once when they are more than half. Each live record has an entry with its present moment. */
+ * top, or when the broom finds them: it looks at a few entries for each one that is pushed, so that stale ones stay
+ * fewer than true ones and no call ever has to go through them all. Each live record has an entry with its present
+ * moment. */
 struct due {
     struct store_due *entries;
     size_t count, capacity;
-    size_t live; /* records that have a moment */
+    size_t live;   /* records that have a moment */
+    size_t broom;  /* where it goes on */
+    size_t unseen; /* entries that it still owes a look */
 };
 
 void due_push(struct due *due, struct store_due entry);

@@ -8,7 +8,7 @@
 #include "server/store/history.h"
 #include "server/store/memory.h"
 
-/* --- the kinds ------------------------------------------------------------------------------------------- */
+/* --- the kinds -------------------------------------------------------------------------------- */
 #define FIXED_SIZE(name)                                                                                               \
     static size_t name##_size(const void *row)                                                                         \
     {                                                                                                                  \
@@ -66,7 +66,7 @@ const struct history_kind history_kinds[HISTORY_TABLES] = {
     _Static_assert(sizeof(struct name##_row) % 8 == 0, "no padding at the end");
 #include "server/store/history.def"
 
-/* --- answers ----------------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 uint64_t
 history_answer_hash(const struct history *history, uint64_t scope, const usher_id *request_id)
 {
@@ -88,7 +88,7 @@ hash_of_row(const struct history *history, const struct history_row *row)
     return history_answer_hash(history, answer.scope, &answer.request_id);
 }
 
-/* --- rows ---------------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 static struct history_row *
 row_of(const struct history_table *table, uint64_t key)
 {
@@ -221,7 +221,7 @@ history_done(struct history *history)
         table_done(history, index);
 }
 
-/* --- opening -------------------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 struct history *
 history_open(bool keep)
 {
@@ -232,6 +232,13 @@ history_open(bool keep)
     return history;
 }
 
+static void
+free_row(void *context, uint64_t row)
+{
+    (void)context;
+    free((void *)(uintptr_t)row);
+}
+
 void
 history_close(struct history *history)
 {
@@ -239,8 +246,7 @@ history_close(struct history *history)
     for (unsigned index = 0; index < HISTORY_TABLES; index++) {
         struct history_table *table = &history->table[index];
 
-        for (uint64_t at = 0; table->rows.slots != NULL && at <= table->rows.mask; at++)
-            free((void *)(uintptr_t)table->rows.slots[at].value);
+        map_each(&table->rows, free_row, NULL);
         map_free(&table->rows);
         map_free(&table->dropped_keys);
         free(table->appended);

@@ -46,7 +46,7 @@ date_of(struct indexes *indexes, uint64_t date_no)
     return &indexes->date[date_no];
 }
 
-/* --- ids ------------------------------------------------------------------------------------------------ */
+/* --- ids -------------------------------------------------------------------------------------- */
 /* An id's map (exact, for store_mix is a bijection) and, if wanted, its order. Number 0 is none. */
 static void
 change_id(struct map *map, struct ordered *ordered, uint64_t old_id, uint64_t old_number, uint64_t new_id,
@@ -93,7 +93,7 @@ change_plan(struct indexes *indexes, const void *before, const void *after)
               new ? new->plan_no : 0);
 }
 
-/* --- what clients choose: SipHash, candidates are compared ------------------------------------------------ */
+/* --- what clients choose: SipHash, candidates are compared ------------------------------------ */
 static void
 change_hashed(const struct indexes *indexes, struct map *map, const void *old_bytes, uint64_t old_number,
               const void *new_bytes, uint64_t new_number, size_t size)
@@ -132,7 +132,7 @@ change_client(struct indexes *indexes, const void *before, const void *after)
                   new_no, sizeof(usher_key));
 }
 
-/* --- seats ------------------------------------------------------------------------------------------------ */
+/* --- seats ------------------------------------------------------------------------------------ */
 static void
 add_counts(struct store_counts *sum, const struct store_counts *counts, bool minus)
 {
@@ -187,7 +187,7 @@ change_block(struct indexes *indexes, const void *before, const void *after)
         count_block(indexes, after, false);
 }
 
-/* --- line and due moments ----------------------------------------------------------------------------------- */
+/* --- line and due moments --------------------------------------------------------------------- */
 uint64_t
 indexes_ticket_due(const struct ticket_record *ticket)
 {
@@ -244,7 +244,7 @@ change_hold(struct indexes *indexes, const void *before, const void *after)
         change_due(queue_of(indexes, new->queue_no), NULL, &new_due);
 }
 
-/* --- all of them -------------------------------------------------------------------------------------------- */
+/* --- all of them ------------------------------------------------------------------------------ */
 static void (*const changes[STORE_TABLE_END])(struct indexes *indexes, const void *before, const void *after) = {
     [STORE_TABLE_QUEUE] = change_queue,   [STORE_TABLE_CONCERT] = change_concert, [STORE_TABLE_PLAN] = change_plan,
     [STORE_TABLE_DATE] = change_date,     [STORE_TABLE_BLOCK] = change_block,     [STORE_TABLE_USER] = change_user,

@@ -1,20 +1,87 @@
-/* map.c: linear probing; a removal closes the gap behind it, so there are no tombstones and no slow decay. */
+/* map.c: extendible hashing over small open-addressing tables.
+ *
+ *     segments: [00] [01] [10] [11]      by the highest `depth` bits of the hash
+ *                 \   /     |    |
+ *               segment  segment segment     each up to 4,096 slots, linear probing by the low bits
+ *
+ * A full segment is split in two, and only when the directory is too short for that its pointers are doubled. So a map
+ * of ten million entries grows by moving a few thousand at a time, and nobody waits while all are moved. A removal
+ * closes the gap behind it: no tombstones, no slow decay. */
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/store/map.h"
 #include "server/store/memory.h"
 
-#define MAP_SLOTS_LEAST 16u
+#define SLOTS_LEAST  16u
+#define SLOTS_SPLIT  4096u
+#define ENTRIES_EACH 64u /* of the directory at least, or so many hashes agree that a segment had better grow */
 
+struct map_slot {
+    uint64_t hash;
+    uint64_t value; /* 0: empty */
+};
+struct map_segment {
+    unsigned depth; /* the highest bits that all its hashes share */
+    uint32_t count;
+    uint64_t mask; /* slots - 1 */
+    struct map_slot slots[];
+};
+
+static uint64_t
+segment_bytes(const struct map_segment *segment)
+{
+    return sizeof *segment + (segment->mask + 1) * sizeof *segment->slots;
+}
+
+static uint64_t
+directory_at(const struct map *map, uint64_t hash)
+{
+    return map->depth == 0 ? 0 : hash >> (64 - map->depth);
+}
+
+static struct map_segment *
+segment_new(struct map *map, uint64_t slots, unsigned depth)
+{
+    struct map_segment *segment = store_allocate(1, sizeof(struct map_segment) + slots * sizeof(struct map_slot));
+
+    segment->mask = slots - 1;
+    segment->depth = depth;
+    map->bytes += segment_bytes(segment);
+    return segment;
+}
+
+static void
+segment_free(struct map *map, struct map_segment *segment)
+{
+    map->bytes -= segment_bytes(segment);
+    free(segment);
+}
+
+static void
+segment_place(struct map_segment *segment, struct map_slot slot)
+{
+    uint64_t at = slot.hash & segment->mask;
+
+    while (segment->slots[at].value != 0)
+        at = (at + 1) & segment->mask;
+    segment->slots[at] = slot;
+    segment->count++;
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
 uint64_t
 map_next(const struct map *map, struct map_search *search)
 {
-    if (map->slots == NULL)
+    const struct map_segment *segment;
+
+    if (map->segments == NULL)
         return 0;
+    segment = map->segments[directory_at(map, search->hash)];
     for (;;) {
-        const struct map_slot *slot = &map->slots[(search->hash + search->step) & map->mask];
+        const struct map_slot *slot = &segment->slots[(search->hash + search->step) & segment->mask];
 
         if (slot->value == 0)
             return 0;
@@ -32,90 +99,172 @@ map_get(const struct map *map, uint64_t hash)
     return map_next(map, &search);
 }
 
-static void
-map_place(struct map *map, uint64_t hash, uint64_t value)
+/* Segments stand in the directory several times in a row, as many as their missing bits allow. */
+static uint64_t
+directory_run(const struct map *map, const struct map_segment *segment)
 {
-    uint64_t at = hash & map->mask;
+    return UINT64_C(1) << (map->depth - segment->depth);
+}
 
-    while (map->slots[at].value != 0)
-        at = (at + 1) & map->mask;
-    map->slots[at] = (struct map_slot){hash, value};
+void
+map_each(const struct map *map, void (*visit)(void *context, uint64_t value), void *context)
+{
+    for (uint64_t at = 0; map->segments != NULL && at < UINT64_C(1) << map->depth;) {
+        const struct map_segment *segment = map->segments[at];
+
+        for (uint64_t slot = 0; slot <= segment->mask; slot++)
+            if (segment->slots[slot].value != 0)
+                visit(context, segment->slots[slot].value);
+        at += directory_run(map, segment);
+    }
+}
+
+/* --- growing ---------------------------------------------------------------------------------- */
+/* Put a segment in the place of another in the directory's run that begins there. */
+static void
+directory_set(struct map *map, uint64_t from, uint64_t count, struct map_segment *segment)
+{
+    for (uint64_t at = from; at < from + count; at++)
+        map->segments[at] = segment;
 }
 
 static void
-map_resize(struct map *map, uint64_t slots)
+directory_double(struct map *map)
 {
-    struct map old = *map;
+    uint64_t entries = UINT64_C(1) << map->depth;
+    struct map_segment **doubled = store_allocate(entries * 2, sizeof *doubled);
 
-    map->slots = store_allocate(slots, sizeof *map->slots);
-    map->mask = slots - 1;
-    for (uint64_t at = 0; old.slots != NULL && at <= old.mask; at++)
-        if (old.slots[at].value != 0)
-            map_place(map, old.slots[at].hash, old.slots[at].value);
-    free(old.slots);
+    for (uint64_t at = 0; at < entries; at++)
+        doubled[at * 2] = doubled[at * 2 + 1] = map->segments[at];
+    free(map->segments);
+    map->segments = doubled;
+    map->depth++;
+    map->bytes += entries * sizeof *doubled;
+}
+
+static void
+segment_grow(struct map *map, struct map_segment *old, uint64_t from)
+{
+    struct map_segment *segment = segment_new(map, (old->mask + 1) * 4, old->depth);
+
+    for (uint64_t at = 0; at <= old->mask; at++)
+        if (old->slots[at].value != 0)
+            segment_place(segment, old->slots[at]);
+    directory_set(map, from, directory_run(map, old), segment);
+    segment_free(map, old);
+}
+
+static void
+segment_split(struct map *map, struct map_segment *old, uint64_t from)
+{
+    struct map_segment *halves[2];
+    uint64_t run = directory_run(map, old) / 2;
+
+    for (unsigned half = 0; half < 2; half++) {
+        halves[half] = segment_new(map, old->mask + 1, old->depth + 1);
+        directory_set(map, from + half * run, run, halves[half]);
+    }
+    for (uint64_t at = 0; at <= old->mask; at++)
+        if (old->slots[at].value != 0)
+            segment_place(halves[old->slots[at].hash >> (63 - old->depth) & 1], old->slots[at]);
+    segment_free(map, old);
+}
+
+/* Would splitting help? It needs a bit of the directory that tells the halves apart. */
+static bool
+segment_may_split(const struct map *map, const struct map_segment *segment)
+{
+    if (segment->mask + 1 < SLOTS_SPLIT)
+        return false;
+    return segment->depth < map->depth || map->count >> map->depth >= ENTRIES_EACH;
+}
+
+/* The segment of this hash, with room for one more. */
+static struct map_segment *
+segment_with_room(struct map *map, uint64_t hash)
+{
+    for (;;) {
+        struct map_segment *segment = map->segments[directory_at(map, hash)];
+        bool split = segment_may_split(map, segment);
+        uint64_t from;
+
+        if ((segment->count + UINT64_C(1)) * 4 <= (segment->mask + 1) * 3)
+            return segment;
+        if (split && segment->depth == map->depth)
+            directory_double(map);
+        from = directory_at(map, hash) & ~(directory_run(map, segment) - 1);
+        if (split)
+            segment_split(map, segment, from);
+        else
+            segment_grow(map, segment, from);
+    }
 }
 
 void
 map_add(struct map *map, uint64_t hash, uint64_t value)
 {
     assert(value != 0);
-    if (map->slots == NULL)
-        map_resize(map, MAP_SLOTS_LEAST);
-    else if ((map->count + 1) * 4 > (map->mask + 1) * 3)
-        map_resize(map, (map->mask + 1) * 2);
-    map_place(map, hash, value);
+    if (map->segments == NULL) {
+        map->segments = store_allocate(1, sizeof(struct map_segment *));
+        map->bytes = sizeof(struct map_segment *);
+        map->segments[0] = segment_new(map, SLOTS_LEAST, 0);
+    }
+    segment_place(segment_with_room(map, hash), (struct map_slot){hash, value});
     map->count++;
 }
 
+/* --- removing --------------------------------------------------------------------------------- */
 /* Move later entries of the run into the gap, as far as their home allows. */
 static void
-map_close_gap(struct map *map, uint64_t gap)
+segment_close_gap(struct map_segment *segment, uint64_t gap)
 {
     uint64_t at = gap;
 
     for (;;) {
-        at = (at + 1) & map->mask;
-        if (map->slots[at].value == 0)
+        at = (at + 1) & segment->mask;
+        if (segment->slots[at].value == 0)
             break;
-        if (((at - map->slots[at].hash) & map->mask) >= ((at - gap) & map->mask)) {
-            map->slots[gap] = map->slots[at];
+        if (((at - segment->slots[at].hash) & segment->mask) >= ((at - gap) & segment->mask)) {
+            segment->slots[gap] = segment->slots[at];
             gap = at;
         }
     }
-    map->slots[gap].value = 0;
+    segment->slots[gap].value = 0;
 }
 
 void
 map_remove(struct map *map, uint64_t hash, uint64_t value)
 {
-    uint64_t at = hash & map->mask;
+    struct map_segment *segment;
+    uint64_t at;
 
     assert(map->count > 0);
-    while (map->slots[at].hash != hash || map->slots[at].value != value) {
-        assert(map->slots[at].value != 0);
-        at = (at + 1) & map->mask;
+    segment = map->segments[directory_at(map, hash)];
+    at = hash & segment->mask;
+    while (segment->slots[at].hash != hash || segment->slots[at].value != value) {
+        assert(segment->slots[at].value != 0);
+        at = (at + 1) & segment->mask;
     }
-    map_close_gap(map, at);
+    segment_close_gap(segment, at);
+    segment->count--;
     map->count--;
-}
-
-void
-map_clear(struct map *map)
-{
-    if (map->count != 0)
-        memset(map->slots, 0, (map->mask + 1) * sizeof *map->slots);
-    map->count = 0;
 }
 
 void
 map_free(struct map *map)
 {
-    free(map->slots);
+    for (uint64_t at = 0; map->segments != NULL && at < UINT64_C(1) << map->depth;) {
+        struct map_segment *segment = map->segments[at];
+
+        at += directory_run(map, segment);
+        free(segment);
+    }
+    free(map->segments);
     *map = (struct map){0};
 }
 
 uint64_t
 map_bytes(const struct map *map)
 {
-    return map->slots == NULL ? 0 : (map->mask + 1) * sizeof *map->slots;
+    return map->bytes;
 }

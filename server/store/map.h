@@ -1,21 +1,20 @@
-/* map.h: the one hash table of the store: 64-bit hashes to 64-bit values, open addressing, at most 3/4 full.
+/* map.h: the one hash table of the store: 64-bit hashes to 64-bit values.
  *
  * A hash may have several values; who stores hashes of longer things checks each candidate. store_mix is a bijection,
- * so a map of mixed 64-bit keys is exact. 16 bytes a slot: 21 to 43 bytes an entry. */
+ * so a map of mixed 64-bit keys is exact. 16 bytes a slot, at most 3/4 of them in use: 21 to 43 bytes an entry.
+ * However large it is, no single call does more than a little work: see map.c. */
 #ifndef STORE_MAP_H
 #define STORE_MAP_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct map_slot {
-    uint64_t hash;
-    uint64_t value; /* 0: empty */
-};
+struct map_segment;
 struct map {
-    struct map_slot *slots;
-    uint64_t mask; /* slots - 1; 0 before the first entry */
+    struct map_segment **segments; /* 2^depth, by the hash's highest bits; NULL before the first entry */
+    unsigned depth;
     uint64_t count;
+    uint64_t bytes;
 };
 
 static inline uint64_t
@@ -29,7 +28,7 @@ store_mix(uint64_t key)
     return key;
 }
 
-/* The values of a hash, one by one: start with {hash}; 0 when there are no more. */
+/* The values of a hash, one by one: start with {hash}; 0 when there are no more. No change in between. */
 struct map_search {
     uint64_t hash;
     uint64_t step;
@@ -38,10 +37,11 @@ uint64_t map_next(const struct map *map, struct map_search *search);
 
 /* The first value of a hash, or 0. */
 uint64_t map_get(const struct map *map, uint64_t hash);
-void map_add(struct map *map, uint64_t hash, uint64_t value);
+void map_add(struct map *map, uint64_t hash, uint64_t value); /* value is not 0 */
 /* Take this very pair out; it must be there. */
 void map_remove(struct map *map, uint64_t hash, uint64_t value);
-void map_clear(struct map *map); /* keeps the memory */
+/* Every value, in no order. */
+void map_each(const struct map *map, void (*visit)(void *context, uint64_t value), void *context);
 void map_free(struct map *map);
 uint64_t map_bytes(const struct map *map);
 

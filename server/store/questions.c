@@ -4,7 +4,7 @@
 #include "server/store/indexes.h"
 #include "server/store/internal.h"
 
-/* --- by id -------------------------------------------------------------------------------------------------- */
+/* --- by id ------------------------------------------------------------------------------------ */
 uint64_t
 store_find_queue(const struct store *store, uint32_t queue_id)
 {
@@ -109,7 +109,7 @@ store_next_date(const struct store *store, uint32_t concert_id, uint32_t after_d
     return number_from(&store->indexes->dates_by_id, (first | after_date_id) + 1, first | UINT32_MAX);
 }
 
-/* --- the line and the due moments ------------------------------------------------------------------------------ */
+/* --- the line and the due moments ------------------------------------------------------------- */
 static struct queue_index *
 queue_at(const struct store *store, uint64_t queue_no)
 {
@@ -181,7 +181,7 @@ store_next_due(const struct store *store, uint64_t queue_no, struct store_due *d
     return true;
 }
 
-/* --- seats ------------------------------------------------------------------------------------------------------ */
+/* --- seats ------------------------------------------------------------------------------------ */
 struct store_counts
 store_date_counts(const struct store *store, uint64_t date_no)
 {

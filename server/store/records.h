@@ -19,7 +19,7 @@
 
 #define STORE_SCHEMA 1u
 
-/* --- records in memory -------------------------------------------------------------------------------- */
+/* --- records in memory ------------------------------------------------------------------------ */
 enum house_policy {
 #define HOUSE_(name) HOUSE_POLICY_##name,
 #define QUEUE_(name)
@@ -183,7 +183,7 @@ struct client_record {
     uint64_t since_ms;
 };
 
-/* --- history ------------------------------------------------------------------------------------------- */
+/* --- history ---------------------------------------------------------------------------------- */
 /* One transfer: amount moves from the house to the user (charge, refund) or back (payment, negative). */
 struct entry_row {
     uint64_t entry_no;
@@ -274,7 +274,7 @@ struct answer_row { /* stored up to body[body_size] */
     uint8_t body[ANSWER_BODY_MOST];
 };
 
-/* --- the history consumer's own table (B2): key user_no, event_no, index of the seat -------------------- */
+/* --- the history consumer's own table (B2): key user_no, event_no, index of the seat ---------- */
 struct history_record {
     uint32_t user_no;
     uint16_t index;

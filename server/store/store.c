@@ -14,7 +14,7 @@
 #include "server/store/internal.h"
 #include "server/store/memory.h"
 
-/* --- opening and closing -------------------------------------------------------------------------------------- */
+/* --- opening and closing ---------------------------------------------------------------------- */
 struct store *
 store_new(bool keep_history)
 {
@@ -104,7 +104,7 @@ store_close(struct store *store)
     free(store);
 }
 
-/* --- faults ------------------------------------------------------------------------------------------------------ */
+/* --- faults ----------------------------------------------------------------------------------- */
 void
 store_fail(const struct store *store, enum store_status status, const char *format, ...)
 {
@@ -133,7 +133,7 @@ store_fault(const struct store *store, const char **why)
     return store->trouble->status;
 }
 
-/* --- a batch ----------------------------------------------------------------------------------------------------- */
+/* --- a batch ---------------------------------------------------------------------------------- */
 bool
 store_begin(struct store *store)
 {
@@ -189,7 +189,7 @@ store_idle(struct store *store)
     return store->disk != NULL && disk_idle(store);
 }
 
-/* --- history ------------------------------------------------------------------------------------------------------ */
+/* --- history ---------------------------------------------------------------------------------- */
 static bool
 read_row(const struct store *store, unsigned index, uint64_t key, void *out)
 {
@@ -247,8 +247,7 @@ store_answer_count(const struct store *store)
     return store->history->answers.count;
 }
 
-/* --- looking over everything ---------------------------------------------------------------------------------------
- */
+/* --- looking over everything ------------------------------------------------------------------ */
 uint64_t
 store_record_count(const struct store *store, enum store_table table)
 {
@@ -306,8 +305,7 @@ store_figures(const struct store *store)
     return figures;
 }
 
-/* --- the history consumer ------------------------------------------------------------------------------------------
- */
+/* --- the history consumer --------------------------------------------------------------------- */
 enum store_step
 store_consumer_step(struct store *store, uint32_t most)
 {

@@ -22,8 +22,7 @@
 
 #define SWEEP_BURST 128u
 
-/* --- marks -----------------------------------------------------------------------------------------------------------
- */
+/* --- marks ------------------------------------------------------------------------------------ */
 void
 sweep_mark(struct sweep *sweep, struct table *table, uint32_t slot, bool in_pass)
 {
@@ -62,35 +61,60 @@ sweep_close(struct sweep *sweep)
     }
 }
 
-/* --- passes ----------------------------------------------------------------------------------------------------------
- */
-static int
-compare_keys(const void *left, const void *right)
+/* --- passes ----------------------------------------------------------------------------------- */
+/* Sort by bytes, the lowest first; a byte that is the same in all keys costs nothing. Keys of one table differ in few
+ * bytes, and a comparing sort of some hundred thousand keys would be felt by everybody who waits for the commit. */
+static void
+sort_keys(uint64_t *keys, size_t count)
 {
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    uint64_t *spare, all = 0, *from = keys, *to;
+    bool ascending = true;
 
-    return (a > b) - (a < b);
+    for (size_t at = 1; at < count; at++) {
+        all |= keys[at] ^ keys[0];
+        ascending = ascending && keys[at - 1] < keys[at];
+    }
+    if (ascending)
+        return;
+    to = spare = store_allocate(count, sizeof *spare);
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+        size_t start[257] = {0};
+        uint64_t *swapped = from;
+
+        if ((all >> shift & 255) == 0)
+            continue;
+        for (size_t at = 0; at < count; at++)
+            start[(from[at] >> shift & 255) + 1]++;
+        for (size_t byte = 1; byte < 256; byte++)
+            start[byte] += start[byte - 1];
+        for (size_t at = 0; at < count; at++)
+            to[start[from[at] >> shift & 255]++] = from[at];
+        from = to;
+        to = swapped;
+    }
+    if (from != keys)
+        memcpy(keys, from, count * sizeof *keys);
+    free(spare);
 }
 
 static void
 sort_pass(struct sweep *sweep)
 {
     for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
-        if (sweep->pass[number].count > 1)
-            qsort(sweep->pass[number].keys, sweep->pass[number].count, sizeof(uint64_t), compare_keys);
+        sort_keys(sweep->pass[number].keys, sweep->pass[number].count);
     sweep->table = 1;
     sweep->at = 0;
     sweep->written_count = 0;
     sweep->running = true;
 }
 
-void
+bool
 sweep_begin_pass(struct sweep *sweep, uint64_t position, bool now)
 {
     if (sweep->running || sweep->gathered_count == 0)
-        return;
+        return false;
     if (!now && sweep->bytes_since < sweep->journal_bytes)
-        return;
+        return false;
     for (unsigned number = 1; number < STORE_RECORD_TABLES; number++) {
         struct sweep_list emptied = sweep->pass[number];
 
@@ -103,6 +127,7 @@ sweep_begin_pass(struct sweep *sweep, uint64_t position, bool now)
     sweep->bytes_since = 0;
     sort_pass(sweep);
     sweep->pass_start = position;
+    return true;
 }
 
 void
@@ -134,8 +159,7 @@ sweep_pace(const struct sweep *sweep, uint64_t changed, uint64_t bytes)
     return wanted < most ? wanted : most;
 }
 
-/* --- a slice ---------------------------------------------------------------------------------------------------------
- */
+/* --- a slice ---------------------------------------------------------------------------------- */
 static int
 write_record(struct disk *disk, MDB_txn *txn, const struct table *table, uint64_t key)
 {

@@ -34,8 +34,8 @@ typedef struct MDB_txn MDB_txn;
 
 /* A record differs from its row. in_pass: it belongs to the pass that an earlier process began. */
 void sweep_mark(struct sweep *sweep, struct table *table, uint32_t slot, bool in_pass);
-/* Begin a pass over what has gathered up to this position, if there is enough or `now`. */
-void sweep_begin_pass(struct sweep *sweep, uint64_t position, bool now);
+/* Begin a pass over what has gathered up to this position, if there is enough or `now`; tells whether one began. */
+bool sweep_begin_pass(struct sweep *sweep, uint64_t position, bool now);
 /* Go on with the pass that began there, after marking; 0 for none. */
 void sweep_resume(struct sweep *sweep, uint64_t pass_start);
 
