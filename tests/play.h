@@ -34,9 +34,9 @@
  *
  *   After the arrow: the result, `replayed` if the answer must be a first answer given again, and any fields. Beside =
  *   there are !=, <, <=, > and >= for numbers. Fields that a reply lacks are looked for in the items of its list:
- *   seat=7,8 and price=100 (for each) are columns of the holds; count=2 is the list's length. conflict=7:HELD,8:SOLD compares
- *   items by their first fields. free=1..6,8 is the free seats of a seats reply. token.position=1 and
- *   receipt.seat=7,8 look into a token's or a receipt's body.
+ *   seat=7,8 and price=100 (for each) are columns of the holds; count=2 is the list's length.
+ *   conflict=7:HELD,8:SOLD compares items by their first fields. free=1..6,8 is the free seats of a seats reply.
+ *   token.position=1, receipt.seat=7,8 and body.balance=5 look into a token, a receipt, a remembered answer.
  *
  * --- other lines -------------------------------------------------------------------------------------------
  *     policy name=value ...               policies of the house, set by an admin

@@ -84,14 +84,20 @@ check_connection(struct play *play, const struct ask *ask)
         play_fail(play, "the scene is wrong: the connection answers TOKEN_MISSING");
 }
 
-/* FNV-1a over opcode, user and the encoded body without its token. */
+/* FNV-1a over opcode, user and the encoded body without token and user: who is named by a token may be named by the
+ * user field as well, and it is the same request. */
 static uint64_t
 fingerprint(struct play *play, const struct ask *ask, const usher_uuid *user)
 {
     static uint8_t bytes[PLAY_REPLY_MOST];
     uint64_t hash = UINT64_C(14695981039346656037) ^ ask->message->opcode;
-    size_t size = usher_encode(ask->message->request, ask->body, bytes, sizeof bytes);
+    const usher_field *field = text_field(ask->message->request, "user");
+    uint8_t *named = (uint8_t *)ask->body + (field != NULL ? field->offset : 0), kept[sizeof user->bytes];
 
+    memcpy(kept, named, field != NULL ? sizeof kept : 0);
+    memset(named, 0, field != NULL ? sizeof kept : 0);
+    size_t size = usher_encode(ask->message->request, ask->body, bytes, sizeof bytes);
+    memcpy(named, kept, field != NULL ? sizeof kept : 0);
     if (size == SIZE_MAX)
         play_fail(play, "the scene is wrong: the request does not fit a frame");
     for (size_t i = 0; i < sizeof user->bytes; i++)

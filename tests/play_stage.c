@@ -85,8 +85,8 @@ check_no_trace(struct play *play, const struct ask *ask, const struct trace *bef
         return;
     struct trace after = trace_of(&play->stage);
     bool same = memcmp(&before->house, &after.house, sizeof after.house) == 0;
-    bool may_differ = ask->message->claims || ask->message->opcode == USHER_OPCODE_REFUND ||
-                      before->user_count != after.user_count;
+    bool may_differ =
+        ask->message->claims || ask->message->opcode == USHER_OPCODE_REFUND || before->user_count != after.user_count;
     if (!same || (!may_differ && before->digest != after.digest))
         play_fail(play, "%s was refused with %s and changed records all the same", ask->message->name,
                   usher_result_name(answer->result));

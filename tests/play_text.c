@@ -599,8 +599,8 @@ expect_free(struct play_people *people, const void *body, const struct condition
     return compare_list(people, &seat, (const uint8_t *)free_seats, sizeof *free_seats, count, condition, why);
 }
 
-static bool expect_body(struct play_people *people, const usher_layout *layout, const void *body,
-                        const struct condition *condition, char *why);
+static bool expect_one(struct play_people *people, const usher_layout *layout, const void *body,
+                       struct condition *condition, char *why);
 
 /* token.position=1, receipt.seat=7, body.balance=100: look into a document or a remembered answer. */
 static bool
@@ -620,12 +620,12 @@ expect_inside(struct play_people *people, const usher_layout *layout, const void
         usher_token_body token;
         memset(&token, 0, sizeof token);
         known = usher_token_body_decode(bytes + field->offset, size, &token);
-        fine = known && expect_body(people, &token_layout, &token, condition, why);
+        fine = known && expect_one(people, &token_layout, &token, condition, why);
     } else if (known && strcmp(field->name, "receipt") == 0) {
         usher_receipt_body receipt;
         memset(&receipt, 0, sizeof receipt);
         known = usher_receipt_body_decode(bytes + field->offset, size, &receipt);
-        fine = known && expect_body(people, &receipt_layout, &receipt, condition, why);
+        fine = known && expect_one(people, &receipt_layout, &receipt, condition, why);
     } else if (known && strcmp(layout->name, "lookup_reply") == 0) {
         const usher_lookup_reply *reply = body;
         const usher_message *message = usher_message_of(reply->opcode);
@@ -633,7 +633,7 @@ expect_inside(struct play_people *people, const usher_layout *layout, const void
         void *answer = calloc(1, inner->struct_size);
         assert(answer != NULL);
         known = usher_decode(inner, bytes + field->offset, size, answer, &field_no) == USHER_OK;
-        fine = known && expect_body(people, inner, answer, condition, why);
+        fine = known && expect_one(people, inner, answer, condition, why);
         free(answer);
     }
     if (!known)
@@ -693,6 +693,14 @@ expect_body(struct play_people *people, const usher_layout *layout, const void *
     return false;
 }
 
+static bool
+expect_one(struct play_people *people, const usher_layout *layout, const void *body, struct condition *condition,
+           char *why)
+{
+    return strchr(condition->name, '.') != NULL ? expect_inside(people, layout, body, condition, why)
+                                                : expect_body(people, layout, body, condition, why);
+}
+
 bool
 text_expect(struct play_people *people, const usher_layout *layout, const void *body, const char *text, char *why)
 {
@@ -702,7 +710,5 @@ text_expect(struct play_people *people, const usher_layout *layout, const void *
         snprintf(why, TEXT_WHY_SIZE, "the scene is wrong: not a condition: %s", text);
         return false;
     }
-    if (strchr(condition.name, '.') != NULL)
-        return expect_inside(people, layout, body, &condition, why);
-    return expect_body(people, layout, body, &condition, why);
+    return expect_one(people, layout, body, &condition, why);
 }

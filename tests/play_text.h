@@ -6,7 +6,7 @@
 
 #define TEXT_WHY_SIZE 512
 
-/* Where a field stands in a struct, or NULL: by its whole name, or by the part before _id, _no, _ms, _at_ms or _count. */
+/* Where a field stands in a struct, or NULL: by its whole name, or the part before _id, _no, _ms, _at_ms or _count. */
 const usher_field *text_field(const usher_layout *layout, const char *name);
 
 /* Put a value into a request's field. On failure why says what is wrong. */
