@@ -26,6 +26,20 @@
 #define ACCEPT_PAUSE_MS  100 /* before accepting again when descriptors ran out */
 
 /* --- the address ---------------------------------------------------------------------------------------- */
+/* getaddrinfo takes 99999 for a port and listens on another. */
+static bool
+is_port(const char *text)
+{
+    unsigned long port = 0;
+
+    for (const char *digit = text; *digit != '\0'; digit++) {
+        if (*digit < '0' || *digit > '9' || digit - text >= 5)
+            return false;
+        port = port * 10 + (unsigned long)(*digit - '0');
+    }
+    return text[0] != '\0' && port <= UINT16_MAX;
+}
+
 /* Split HOST:PORT or [HOST]:PORT. */
 static bool
 split_address(const char *listen, char *host, size_t host_room, const char **port)
@@ -33,7 +47,7 @@ split_address(const char *listen, char *host, size_t host_room, const char **por
     const char *colon = strrchr(listen, ':');
     const char *begin = listen;
 
-    if (colon == NULL || colon[1] == '\0')
+    if (colon == NULL || !is_port(colon + 1))
         return false;
     const char *end = colon;
     if (*begin == '[') {
