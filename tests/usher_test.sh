@@ -376,6 +376,7 @@ rows
     program usherctl <<'rows'
 echo "usherctl $*" >>"$stage/called"
 case " $* " in
+*" catalogue load "*) printf 'made a lot\nit is loaded\n' ;;
 *" --json "*" concerts ") printf '{\n  "result": "OK",\n  "reply": {\n    "concert": %s\n  }\n}\n' "$(cat "$stage/concerts")" ;;
 esac
 rows
@@ -412,9 +413,33 @@ an_empty_house_gets_the_sample_season() # test
     play_the_server '[]'
     serve
     called "^usherctl --server 127.0.0.1:4711 --key $stage/data/admin.key catalogue load $stage/samples/season.json$"
+    says "it is loaded"
+    ! grep -q "made a lot" "$stage/said" || fail "told what was made, line by line"
     says "Usher serves on 127.0.0.1:4711"
     says "./usher ctl concerts"
     end_by TERM
+}
+
+a_season_that_cannot_be_loaded_says_why_and_the_server_goes_on() # test
+{
+    play_the_server '[]'
+    program usherctl <<'rows'
+case " $* " in
+*" catalogue load "*) echo "season.json:7: no plan 9" >&2; exit 2 ;;
+*" concerts ") echo '{"reply": {"concert": []}}' ;;
+esac
+rows
+    mv "$stage/bin/usherctl" "$stage/build/release/apps/usherctl/usherctl"
+    PATH="$stage/bin:$PATH" "$stage/usher" run >"$stage/said" 2>&1 </dev/null &
+    server=$!
+    for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        ! grep -q "season.json:7" "$stage/said" || break
+        sleep 0.25
+    done
+    says "season.json:7: no plan 9"
+    kill -0 "$server" || fail "the server ended in turn $turn"
+    end_by TERM
+    ends_with 7
 }
 
 a_house_with_concerts_is_left_alone() # test
