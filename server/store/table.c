@@ -1,6 +1,8 @@
-/* table.c: records in chunks that never move, found by a hash of their key.
+/* table.c: records in chunks that never move, found by their key.
  *
- *     map: key -> slot        chunks: |record|record|...|  |record|...      flags: one byte a slot
+ *     sparse  map: key -> slot
+ *     dense   map: key / 64 -> page of 64 slots: 4 bytes a key instead of some 30, and neighbours share cache lines
+ *     chunks: |record|record|...|  |record|...      flags: one byte a slot
  *
  * What a batch, a sweep or an index makes of a slot is not known here. */
 #include <assert.h>
@@ -11,6 +13,12 @@
 #include "server/store/table.h"
 
 #define TABLE_CHUNK_BYTES 262144u
+#define PAGE_KEYS         64u
+
+struct table_page {
+    uint32_t count;
+    uint32_t slot[PAGE_KEYS]; /* and 1; 0: none */
+};
 
 void
 table_open(struct table *table, const struct table_kind *kind)
@@ -18,6 +26,13 @@ table_open(struct table *table, const struct table_kind *kind)
     *table = (struct table){.kind = kind};
     while ((kind->record_size << (table->chunk_shift + 1)) <= TABLE_CHUNK_BYTES)
         table->chunk_shift++;
+}
+
+static void
+free_page(void *context, uint64_t page)
+{
+    (void)context;
+    free((void *)(uintptr_t)page);
 }
 
 void
@@ -32,6 +47,8 @@ table_close(struct table *table)
     free(table->chunks);
     free(table->flags);
     free(table->free_slots);
+    if (table->kind->dense)
+        map_each(&table->map, free_page, NULL);
     map_free(&table->map);
 }
 
@@ -41,7 +58,7 @@ table_bytes(const struct table *table)
     uint64_t chunks = (table->slot_count + (1u << table->chunk_shift) - 1) >> table->chunk_shift;
 
     return (chunks << table->chunk_shift) * (table->kind->record_size + 1) + map_bytes(&table->map) +
-           table->free_room * sizeof *table->free_slots;
+           table->page_count * sizeof(struct table_page) + table->free_room * sizeof *table->free_slots;
 }
 
 uint64_t
@@ -53,14 +70,68 @@ table_key(const struct table *table, uint32_t slot)
     return key;
 }
 
+/* --- from key to slot ------------------------------------------------------------------------- */
+static struct table_page *
+page_of(const struct table *table, uint64_t key)
+{
+    return (struct table_page *)(uintptr_t)map_get(&table->map, store_mix(key / PAGE_KEYS));
+}
+
 uint32_t
 table_find(const struct table *table, uint64_t key)
 {
-    uint64_t value = map_get(&table->map, store_mix(key));
+    uint64_t value;
 
+    if (table->kind->dense) {
+        const struct table_page *page = page_of(table, key);
+
+        value = page == NULL ? 0 : page->slot[key % PAGE_KEYS];
+    } else {
+        value = map_get(&table->map, store_mix(key));
+    }
     return value == 0 ? TABLE_NO_SLOT : (uint32_t)(value - 1);
 }
 
+static void
+remember_slot(struct table *table, uint64_t key, uint32_t slot)
+{
+    struct table_page *page;
+
+    if (!table->kind->dense) {
+        map_add(&table->map, store_mix(key), (uint64_t)slot + 1);
+        return;
+    }
+    page = page_of(table, key);
+    if (page == NULL) {
+        page = store_allocate(1, sizeof *page);
+        map_add(&table->map, store_mix(key / PAGE_KEYS), (uint64_t)(uintptr_t)page);
+        table->page_count++;
+    }
+    assert(page->slot[key % PAGE_KEYS] == 0);
+    page->slot[key % PAGE_KEYS] = slot + 1;
+    page->count++;
+}
+
+static void
+forget_slot(struct table *table, uint64_t key, uint32_t slot)
+{
+    struct table_page *page;
+
+    if (!table->kind->dense) {
+        map_remove(&table->map, store_mix(key), (uint64_t)slot + 1);
+        return;
+    }
+    page = page_of(table, key);
+    assert(page->slot[key % PAGE_KEYS] == slot + 1);
+    page->slot[key % PAGE_KEYS] = 0;
+    if (--page->count > 0)
+        return;
+    map_remove(&table->map, store_mix(key / PAGE_KEYS), (uint64_t)(uintptr_t)page);
+    free(page);
+    table->page_count--;
+}
+
+/* --- slots -------------------------------------------------------------------------------------- */
 uint32_t
 table_take(struct table *table, uint64_t key)
 {
@@ -84,7 +155,7 @@ table_take(struct table *table, uint64_t key)
     memset(table_record(table, slot), 0, table->kind->record_size);
     memcpy(table_record(table, slot), &key, sizeof key);
     *table_flags(table, slot) = 0;
-    map_add(&table->map, store_mix(key), (uint64_t)slot + 1);
+    remember_slot(table, key, slot);
     return slot;
 }
 
@@ -92,7 +163,7 @@ void
 table_give_back(struct table *table, uint32_t slot)
 {
     assert((*table_flags(table, slot) & TABLE_PRESENT) == 0);
-    map_remove(&table->map, store_mix(table_key(table, slot)), (uint64_t)slot + 1);
+    forget_slot(table, table_key(table, slot), slot);
     *table_flags(table, slot) = 0;
     table->free_slots =
         store_grow(table->free_slots, &table->free_room, table->free_count + 1, sizeof *table->free_slots);

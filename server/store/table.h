@@ -18,11 +18,14 @@ struct table_kind {
     const char *name;
     size_t record_size;
     uint8_t number;
+    bool dense; /* keys come in runs, so slots are found by pages of neighbouring keys */
 };
 
 struct table {
     const struct table_kind *kind;
-    struct map map; /* store_mix(key) -> slot + 1 */
+    /* Sparse: store_mix(key) -> slot + 1. Dense: store_mix(key / 64) -> struct table_page *. */
+    struct map map;
+    uint64_t page_count;
     uint8_t **chunks;
     uint8_t **flags; /* for each chunk, for each slot */
     size_t chunks_room, flags_room;
