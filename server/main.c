@@ -156,7 +156,7 @@ enrol_admin(struct usherd *usherd, const uint8_t secret_key[64])
         snprintf(line, sizeof line, "the first admin could not be enrolled: %s", why);
         return refuse(fault == STORE_NO_ROOM ? USHERD_ROOM : USHERD_FAULT, line);
     }
-    log_line(LOG_INFO, "admin_enrolled", "key=%s/admin.key", usherd->options.data);
+    log_line(LOG_INFO, "admin_enrolled", "key=\"%s/admin.key\"", usherd->options.data);
     return USHERD_DONE;
 }
 
@@ -278,7 +278,7 @@ serve(struct usherd *usherd)
         if (code != USHERD_DONE)
             return code;
     }
-    log_line(LOG_INFO, "serving", "listen=%s port=%u data=%s position=%" PRIu64, usherd->options.listen,
+    log_line(LOG_INFO, "serving", "listen=\"%s\" port=%u data=\"%s\" position=%" PRIu64, usherd->options.listen,
              (unsigned)net_port(usherd->net), usherd->options.data, store_position(usherd->store));
     if (!net_run(usherd->net)) {
         /* Nothing in memory can be trusted: leave at once, and let the next start read what is on the disk. */

@@ -635,6 +635,23 @@ the_history_follows_a_payment_even_when_its_first_steps_fail(void **state)
     finish(&fixture);
 }
 
+/* B2: slow, it delays neither the payment nor the stop. */
+static void
+a_slow_history_delays_neither_a_payment_nor_a_stop(void **state)
+{
+    struct fixture fixture;
+    struct purchase purchase;
+    usher_history_reply reply;
+    (void)state;
+
+    start(&fixture, "--history-delay-ms", "600000", NULL);
+    load_house(&fixture);
+    buy(&fixture, 21, 13, &purchase);
+    assert_int_equal(history_rows(&fixture, 21, false, &reply), 0);
+    assert_int_equal(test_server_stop(&fixture.server, 15), 0); /* long before ten minutes are over */
+    finish(&fixture);
+}
+
 /* B2: stopped it delays nothing, and a later start catches up, each payment once. */
 static void
 a_stopped_history_delays_nothing_and_catches_up_later(void **state)
@@ -681,6 +698,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_receipt_does_not_pass_for_a_token),
         cmocka_unit_test(a_lookup_finds_the_answer_with_its_document_unproved),
         cmocka_unit_test(the_history_follows_a_payment_even_when_its_first_steps_fail),
+        cmocka_unit_test(a_slow_history_delays_neither_a_payment_nor_a_stop),
         cmocka_unit_test(a_stopped_history_delays_nothing_and_catches_up_later),
     };
     return usher_test_main(argc, argv, tests);

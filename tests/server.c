@@ -204,11 +204,27 @@ remove_entry(const char *path, const struct stat *status, int flag, struct FTW *
     return flag == FTW_DP ? rmdir(path) : unlink(path);
 }
 
+/* A sanitizer that has spoken in the server has to be heard in the test, though the server was killed before it could
+ * end with a code. */
+static void
+fail_if_a_sanitizer_spoke(const struct test_server *server)
+{
+    static char said[65536];
+
+    test_server_log(server, said, sizeof said);
+    const char *report = strstr(said, "Sanitizer:");
+    if (report == NULL)
+        report = strstr(said, "runtime error:");
+    if (report != NULL)
+        fail_msg("usherd: %.2000s", report);
+}
+
 void
 test_server_close(struct test_server *server)
 {
     if (server->pid > 0)
         test_server_stop(server, SIGKILL);
+    fail_if_a_sanitizer_spoke(server);
     if (server->folder[0] != '\0')
         nftw(server->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     memset(server, 0, sizeof *server);
