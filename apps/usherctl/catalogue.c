@@ -109,6 +109,7 @@ read_whole(const char *path)
                 abort();
         }
         size += fread(text + size, 1, 65535, file);
+        text[size] = 0;
     }
     if (file == NULL || ferror(file) || size >= CATALOGUE_SIZE_MOST || strlen(text) != size) {
         int failure = file == NULL || ferror(file) ? errno : size >= CATALOGUE_SIZE_MOST ? EFBIG : EINVAL;
@@ -132,7 +133,6 @@ catalogue_open(struct ctl *ctl, struct catalogue *catalogue, const char *file, u
     *catalogue = (struct catalogue){.file = file, .now_ms = now_ms};
     if (text == NULL)
         return ctl_fail(ctl, CTL_USAGE, "%s: %s", file, errno == EINVAL ? "it is not text" : strerror(errno));
-    text[strlen(text)] = 0;
     catalogue->root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
     if (catalogue->root == NULL) {
         catalogue_mistake_at(catalogue, error.line > 0 ? (unsigned)error.line : 1, "%s", error.text);

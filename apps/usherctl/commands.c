@@ -4,11 +4,16 @@
  * arguments without names, and what a command sets by itself. */
 #include "ctl.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define ROW(words, OPCODE, preset, positional)                                                                         \
     {                                                                                                                  \
         words, NULL, USHER_OPCODE_##OPCODE, preset, positional, NULL, NULL                                             \
+    }
+#define SAID(words, OPCODE, preset, positional, summary)                                                               \
+    {                                                                                                                  \
+        words, NULL, USHER_OPCODE_##OPCODE, preset, positional, summary, NULL                                          \
     }
 #define OWN(words, function, positional, summary, details)                                                             \
     {                                                                                                                  \
@@ -54,13 +59,14 @@ static const struct ctl_command commands[] = {
     ROW("points balance", BALANCE, NULL, "user"),
     ROW("queue list", QUEUES, NULL, ""),
     ROW("queue put", PUT_QUEUE, NULL, "queue_id name"),
-    ROW("queue open", SET_MODE, "mode=open", "queue_id"),
-    ROW("queue pause", SET_MODE, "mode=paused", "queue_id"),
-    ROW("queue freeze", SET_MODE, "mode=frozen", "queue_id"),
-    ROW("queue policies", POLICIES, "of_queue=yes", "queue_id"),
-    ROW("queue policy", SET_POLICY, "of_queue=yes", "queue_id name value"),
-    ROW("policy list", POLICIES, "of_queue=no", ""),
-    ROW("policy set", SET_POLICY, "of_queue=no", "name value"),
+    SAID("queue open", SET_MODE, "mode=open", "queue_id", "let a queue admit again"),
+    SAID("queue pause", SET_MODE, "mode=paused", "queue_id", "stop admission; ranks stay and holds run on (Q9)"),
+    SAID("queue freeze", SET_MODE, "mode=frozen", "queue_id",
+         "stop admission, new holds and payments, and every clock of the queue (Q9)"),
+    SAID("queue policies", POLICIES, "of_queue=yes", "queue_id", "list the policies of a queue"),
+    SAID("queue policy", SET_POLICY, "of_queue=yes", "queue_id name value", "set a policy of a queue"),
+    SAID("policy list", POLICIES, "of_queue=no", "", "list the policies of the house"),
+    SAID("policy set", SET_POLICY, "of_queue=no", "name value", "set a policy of the house"),
     OWN("catalogue check", ctl_catalogue_check, "FILE", "look for mistakes in a catalogue file; asks no server",
         "  FILE                 docs/catalogue.md describes it\n"),
     OWN("catalogue load", ctl_catalogue_load, "FILE",
@@ -124,16 +130,34 @@ matched_words(const struct ctl_command *command, struct ctl_words words)
     }
 }
 
+/* The longest match wins: "plan show" is not "plan" with an argument. */
 const struct ctl_command *
 ctl_find_command(struct ctl_words words, int *used)
 {
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        *used = matched_words(&commands[i], words);
-        if (*used > 0)
-            return &commands[i];
-    }
+    const struct ctl_command *found = NULL;
+
     *used = 0;
-    return NULL;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        int matched = matched_words(&commands[i], words);
+        if (matched > *used) {
+            *used = matched;
+            found = &commands[i];
+        }
+    }
+    return found;
+}
+
+bool
+ctl_is_group(const char *word, char *text, size_t size)
+{
+    size_t length = strlen(word), used = 0;
+
+    *text = 0;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strncmp(commands[i].words, word, length) == 0 && commands[i].words[length] == ' ' && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "",
+                                     commands[i].words + length + 1);
+    return used > 0;
 }
 
 const char *

@@ -61,6 +61,8 @@ const struct ctl_command *ctl_commands(size_t *count);
 /* The command that the first words name; *used gets how many they are. NULL and *used = 0 if there is none. */
 const struct ctl_command *ctl_find_command(struct ctl_words words, int *used);
 const char *ctl_summary(const struct ctl_command *command);
+/* Whether a word begins commands of two words ("queue"); text gets the second ones. */
+bool ctl_is_group(const char *word, char *text, size_t size);
 
 /* main.c: run one command, options in front of or behind it included; what the shell and main call. */
 enum ctl_code ctl_run(struct ctl *ctl, int count, char **words);

@@ -313,7 +313,8 @@ ctl_field_form(const usher_field *field, char *text, size_t size)
     }
 }
 
-/* Whether what the user wrote means this field: hyphens for underscores, without its _id, _ms or _no, or in plural. */
+/* Whether what the user wrote means this field: hyphens for underscores, without its _id, _ms or _no, in plural, or the
+ * cursor of a list without what it counts. */
 static bool
 means_field(const char *field, const char *name, size_t size)
 {
@@ -322,11 +323,12 @@ means_field(const char *field, const char *name, size_t size)
 
     while (same < size && same < length && (name[same] == field[same] || (name[same] == '-' && field[same] == '_')))
         same++;
-    if (same == size)
-        for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-            if (strcmp(field + same, endings[i]) == 0)
-                return true;
-    return same == length && size == length + 1 && name[same] == 's';
+    if (same != size && (same + 1 != size || name[same] != 's'))
+        return false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strcmp(field + same, endings[i]) == 0)
+            return true;
+    return (size == 5 && strncmp(field, "after_", 6) == 0) || (size == 6 && strncmp(field, "before_", 7) == 0);
 }
 
 const usher_field *

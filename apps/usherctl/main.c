@@ -51,6 +51,16 @@ list_commands(FILE *to)
     fputs(exit_codes, to);
 }
 
+static enum ctl_code
+tell_unknown(const struct ctl *ctl, struct ctl_words words)
+{
+    char seconds[128];
+
+    if (ctl_is_group(words.word[0], seconds, sizeof seconds))
+        return ctl_fail(ctl, CTL_USAGE, "%s needs one of these words behind it: %s", words.word[0], seconds);
+    return ctl_fail(ctl, CTL_USAGE, "there is no command \"%s\"; usherctl help lists them all", words.word[0]);
+}
+
 enum ctl_code
 ctl_help(struct ctl *ctl, struct ctl_words words)
 {
@@ -62,9 +72,8 @@ ctl_help(struct ctl *ctl, struct ctl_words words)
         return CTL_OK;
     }
     command = ctl_find_command(words, &used);
-    if (command == NULL || used != words.count)
-        return ctl_fail(ctl, CTL_USAGE, "there is no command \"%s\"; usherctl help lists them all",
-                        words.word[used < words.count ? used : 0]);
+    if (command == NULL)
+        return tell_unknown(ctl, words);
     if (command->function == NULL) {
         ctl_request_help(command);
         return CTL_OK;
@@ -110,7 +119,7 @@ ctl_connect(struct ctl *ctl)
 {
     usher_options options = {.server = ctl->server, .key_file = ctl->key_file, .timeout_ms = ctl->timeout_ms};
     usher_status status;
-    const char *hint = "";
+    const char *hint = "", *error;
 
     if (ctl->client != NULL)
         return CTL_OK;
@@ -122,7 +131,11 @@ ctl_connect(struct ctl *ctl)
         hint = "; start a server with ./usher run or name another one with --server";
     if (status == USHER_STATUS_KEY_FILE)
         hint = "; name another one with --key FILE or $USHER_KEY";
-    ctl_fail(ctl, CTL_USAGE, "%s%s", usher_client_error(ctl->client), hint);
+    error = usher_client_error(ctl->client);
+    if (strncmp(error, "options.", 8) == 0) /* options of the SDK have the names of ours */
+        ctl_fail(ctl, CTL_USAGE, "--%s", error + 8);
+    else
+        ctl_fail(ctl, CTL_USAGE, "%s%s", error, hint);
     if (ctl->json)
         ctl_print_json(ctl_json_answer(ctl, 0, status));
     usher_client_close(ctl->client);
@@ -284,7 +297,7 @@ ctl_run(struct ctl *ctl, int count, char **word)
     }
     command = ctl_find_command(words, &used);
     if (command == NULL)
-        return ctl_fail(ctl, CTL_USAGE, "there is no command \"%s\"; usherctl help lists them all", words.word[0]);
+        return tell_unknown(ctl, words);
     for (int i = used; i < words.count; i++)
         if (strcmp(words.word[i], "--help") == 0)
             return ctl_help(ctl, (struct ctl_words){words.word, used});

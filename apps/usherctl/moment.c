@@ -245,7 +245,9 @@ ctl_duration_format(uint64_t duration_ms, char text[32])
         snprintf(text, 32, "%" PRIu64 " s", seconds);
     else if (seconds < 7200)
         snprintf(text, 32, "%" PRIu64 " min", (seconds + 30) / 60);
-    else
+    else if (seconds < 172800)
         snprintf(text, 32, "%" PRIu64 " h %" PRIu64 " min", seconds / 3600, seconds % 3600 / 60);
+    else
+        snprintf(text, 32, "%" PRIu64 " d %" PRIu64 " h", seconds / 86400, seconds % 86400 / 3600);
     return text;
 }

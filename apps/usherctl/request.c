@@ -161,7 +161,7 @@ static bool
 set_arguments(struct filling *filling, struct ctl_words words)
 {
     const char *rest = filling->command->positional;
-    const usher_field *field;
+    const usher_field *field = NULL, *next;
     bool needed;
 
     for (int at = 0, taken; at < words.count; at += taken) {
@@ -170,7 +170,11 @@ set_arguments(struct filling *filling, struct ctl_words words)
         if (taken > 0)
             continue;
         taken = 1;
-        field = next_positional(filling, &rest, &needed);
+        next = next_positional(filling, &rest, &needed);
+        if (next != NULL)
+            field = next;
+        else if (field != NULL && field->kind < USHER_KIND_BYTES)
+            field = NULL; /* a list that stands last takes all further words */
         if (field == NULL) {
             ctl_fail(filling->ctl, CTL_USAGE, "\"%s\" is one argument too many; usherctl help %s lists them",
                      words.word[at], filling->command->words);
