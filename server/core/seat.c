@@ -102,16 +102,18 @@ void
 hold_remove(struct core *core, const struct hold_record *hold, enum ended_how how, uint64_t payment_id)
 {
     struct user_record user;
+    /* Not the caller's copy: of several holds that end together, an earlier end may have changed the link. */
+    uint64_t next_of_user = store_see_hold(core->store, hold->reservation_id)->next_of_user;
     store_get_user(core->store, hold->user_no, &user);
     if (user.first_hold == hold->reservation_id) {
-        user.first_hold = hold->next_of_user;
+        user.first_hold = next_of_user;
         store_put_user(core->store, &user);
     } else {
         struct hold_record before;
         store_get_hold(core->store, user.first_hold, &before);
         while (before.next_of_user != hold->reservation_id)
             store_get_hold(core->store, before.next_of_user, &before);
-        before.next_of_user = hold->next_of_user;
+        before.next_of_user = next_of_user;
         store_put_hold(core->store, &before);
     }
     struct ended_row ended = {.reservation_id = hold->reservation_id,
