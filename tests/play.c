@@ -60,6 +60,22 @@ house_close(struct house *house)
     store_close(house->store);
 }
 
+void *
+play_keep(struct play *play, size_t size)
+{
+    void *memory = calloc(1, size);
+    assert(memory != NULL);
+    assert(play->kept_count < PLAY_KEPT_MOST);
+    return play->kept[play->kept_count++] = memory;
+}
+
+void
+play_let_go(struct play *play)
+{
+    assert(play->kept_count > 0);
+    free(play->kept[--play->kept_count]);
+}
+
 int
 play_open(void **state)
 {
@@ -89,6 +105,8 @@ play_close(void **state)
 {
     struct play *play = *state;
     if (play != NULL) {
+        while (play->kept_count > 0)
+            play_let_go(play);
         house_close(&play->stage);
         house_close(&play->twin);
         people_close(play->people);
@@ -193,7 +211,7 @@ run_request(struct play *play, const struct line *line)
         stage_close_batch(play);
     stage_leave_trace(play, &trace);
     check_answer(play, line, &answer);
-    free(ask.body);
+    play_let_go(play);
 }
 
 /* --- other lines
@@ -465,8 +483,7 @@ parse_line(struct play *play, struct line *line)
 static void
 run_line(struct play *play, const char *text, size_t length, bool stays_open)
 {
-    struct line *line = calloc(1, sizeof *line);
-    assert(line != NULL);
+    struct line *line = play_keep(play, sizeof *line);
     if (length >= sizeof line->text)
         play_fail(play, "the scene is wrong: too long a line");
     memcpy(line->text, text, length);
@@ -494,7 +511,7 @@ run_line(struct play *play, const char *text, size_t length, bool stays_open)
         if (!play->batch_open)
             stage_check(play);
     }
-    free(line);
+    play_let_go(play);
 }
 
 void

@@ -164,8 +164,7 @@ ask_make(struct play *play, const struct line *line, struct ask *ask)
     ask->message = line->word_count > 1 ? message_named(line->words[1]) : NULL;
     if (ask->message == NULL)
         play_fail(play, "the scene is wrong: no such message");
-    ask->body = calloc(1, ask->message->request->struct_size);
-    assert(ask->body != NULL);
+    ask->body = play_keep(play, ask->message->request->struct_size);
     struct core_asker *asker = &ask->request.asker;
     struct play_person *own = fill_actor(play, asker, line->words[0]);
     fill_fields(play, ask, line, &token);

@@ -14,6 +14,7 @@
 
 #define PLAY_WORDS_MOST 512
 #define PLAY_LINE_MOST  32768
+#define PLAY_KEPT_MOST  16 /* lines that a line stands for, and their requests */
 #define PLAY_REPLY_MOST (USHER_FRAME_MAX - USHER_HEADER_SIZE)
 
 /* Two houses play each scene. The stage answers the lines. The twin gets the same batches and none of the queries: so
@@ -34,6 +35,8 @@ struct play {
     uint64_t reads[STORE_TABLE_END];
     uint8_t *reply; /* of the last line, a copy */
     size_t reply_size;
+    void *kept[PLAY_KEPT_MOST]; /* by play_keep, freed by play_let_go or, after a failure, at the end */
+    size_t kept_count;
     /* for what a failure prints */
     const char *test;
     char *past;
@@ -61,8 +64,12 @@ struct ask {
 /* Print the scene, why it failed and how to repeat it, and fail the test. */
 void play_fail(struct play *play, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
 
+/* Zeroed memory that is not lost when the test fails; play_let_go frees what was kept last. */
+void *play_keep(struct play *play, size_t size);
+void play_let_go(struct play *play);
+
 /* --- play_ask.c --- */
-/* Make the request of a line; ask->body is the caller's to free. */
+/* Make the request of a line; ask->body is kept. */
 void ask_make(struct play *play, const struct line *line, struct ask *ask);
 
 /* --- play_stage.c --- */
