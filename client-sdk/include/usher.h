@@ -185,16 +185,15 @@ USHER_API usher_status usher_ping(usher_client *client, const usher_ping_request
  * token is what every other call asks for; ranks and estimates are of this moment, and next_poll_ms says when to call
  * usher_place(). A queue with grants left and nobody waiting admits at once: state ACTIVE (Q3).
  *
- * Results: QUEUE_NOT_FOUND, USER_MISSING. */
+ * Results: QUEUE_NOT_FOUND, SOLD_OUT (to those who have no place yet). */
 USHER_API usher_status usher_join(usher_client *client, const usher_join_request *request, usher_join_reply *reply);
 
 /* Read one's place and keep it alive (T3, Q6): the token may be in any state. Poll no more often than next_poll_ms
- * says; a waiter who doesn't poll within the lease has left. Results: TOKEN_EXPIRED when the place is no longer
- * remembered. */
+ * says; a waiter who doesn't poll within the lease has left. TOKEN_EXPIRED: the place is no longer remembered. */
 USHER_API usher_status usher_place(usher_client *client, const usher_place_request *request, usher_place_reply *reply);
 
-/* Give the place up and release its holds (Q7, Q8). Leaving twice is OK and tells how the place ended.
- * Results: TOKEN_EXPIRED when the place is no longer remembered. */
+/* Give the place up and release its holds (Q7, Q8). Leaving twice is OK and tells how the place ended; TOKEN_EXPIRED:
+ * it is no longer remembered. */
 USHER_API usher_status usher_leave(usher_client *client, const usher_leave_request *request, usher_leave_reply *reply);
 
 /* --- the catalogue --- */
@@ -204,12 +203,12 @@ USHER_API usher_status usher_concerts(usher_client *client, const usher_concerts
                                       usher_concerts_reply *reply);
 
 /* A page of a concert's dates with what is free (C1); all = USHER_FLAG_YES: those that can't be reserved as well.
- * Results: TOKEN_OTHER_QUEUE, CONCERT_NOT_FOUND. */
+ * Results: CONCERT_NOT_FOUND. */
 USHER_API usher_status usher_dates(usher_client *client, const usher_dates_request *request, usher_dates_reply *reply);
 
 /* The free seats of a date, a bit for each (C2): read with usher_seat_is_free(). A date of more than 16,384 seats takes
  * several calls: first_block goes on by free_block_count.
- * Results: TOKEN_OTHER_QUEUE, CONCERT_NOT_FOUND, DATE_NOT_FOUND. */
+ * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, DATE_PAST. */
 USHER_API usher_status usher_seats(usher_client *client, const usher_seats_request *request, usher_seats_reply *reply);
 
 /* A date's sections, rows and prices. Needs no token.
@@ -234,12 +233,14 @@ USHER_API usher_status usher_reserve_best(usher_client *client, const usher_rese
                                           usher_reserve_best_reply *reply);
 
 /* Give holds up; those that are over already count as done (H6).
- * Results: RESERVATION_NOT_FOUND, NOT_YOURS, ALREADY_PAID. */
+ * Results: SEATS_NONE, RESERVATION_NOT_FOUND, NOT_YOURS, ALREADY_PAID. */
 USHER_API usher_status usher_release(usher_client *client, const usher_release_request *request,
                                      usher_release_reply *reply);
 
 /* Take new seats and free the old in one step; the deadline stays (H11).
- * Results: those of usher_reserve(), and RESERVATION_NOT_FOUND, NOT_YOURS, ALREADY_PAID, HOLD_EXPIRED. */
+ * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, FROZEN, DATE_PAST, NOT_ON_SALE, SEATS_NONE, SEAT_DUPLICATE,
+ * SEATS_PER_REQUEST, SEAT_NOT_FOUND, SEATS_PER_USER, HOLDS_PER_USER, SOLD, BLOCKED, HELD, RESERVATION_NOT_FOUND,
+ * NOT_YOURS, ALREADY_PAID, HOLD_EXPIRED. */
 USHER_API usher_status usher_swap(usher_client *client, const usher_swap_request *request, usher_swap_reply *reply);
 
 /* The user's live holds, oldest first. */
@@ -265,7 +266,8 @@ USHER_API usher_status usher_balance(usher_client *client, const usher_balance_r
 USHER_API usher_status usher_pay(usher_client *client, const usher_pay_request *request, usher_pay_reply *reply);
 
 /* Give paid seats back for their points (M8); no reservation named: all that are left of the payment.
- * Results: PAYMENT_NOT_FOUND, RESERVATION_NOT_FOUND, REFUND_CLOSED, ALREADY_REFUNDED. */
+ * Results: PAYMENT_NOT_FOUND, SEAT_DUPLICATE, RESERVATION_NOT_FOUND, BALANCE_TOO_LARGE, REFUND_CLOSED,
+ * ALREADY_REFUNDED. */
 USHER_API usher_status usher_refund(usher_client *client, const usher_refund_request *request,
                                     usher_refund_reply *reply);
 
@@ -325,10 +327,10 @@ USHER_API usher_status usher_put_plan(usher_client *client, const usher_put_plan
                                       usher_put_plan_reply *reply);
 /* Read a plan as it was put. Results: PLAN_NOT_FOUND. */
 USHER_API usher_status usher_plans(usher_client *client, const usher_plans_request *request, usher_plans_reply *reply);
-/* Make or change a concert. Results: QUEUE_NOT_FOUND, CATALOGUE_INVALID, TOO_MANY. */
+/* Make or change a concert. Results: QUEUE_NOT_FOUND, CATALOGUE_INVALID. */
 USHER_API usher_status usher_put_concert(usher_client *client, const usher_put_concert_request *request,
                                          usher_put_concert_reply *reply);
-/* Make or change a date. Results: CONCERT_NOT_FOUND, PLAN_NOT_FOUND, CATALOGUE_INVALID, PLAN_IN_USE, TOO_MANY. */
+/* Make or change a date. Results: CONCERT_NOT_FOUND, PLAN_NOT_FOUND, CATALOGUE_INVALID, PLAN_IN_USE. */
 USHER_API usher_status usher_put_date(usher_client *client, const usher_put_date_request *request,
                                       usher_put_date_reply *reply);
 /* Take seats off sale, all or none (H8). Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, SEATS_NONE, SEAT_DUPLICATE,
@@ -338,7 +340,8 @@ USHER_API usher_status usher_block(usher_client *client, const usher_block_reque
  * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, SEATS_NONE, SEAT_DUPLICATE, SEAT_NOT_FOUND. */
 USHER_API usher_status usher_unblock(usher_client *client, const usher_unblock_request *request,
                                      usher_unblock_reply *reply);
-/* Announce a new client by the hash of its one-time code (see usher_code_make). Results: TOO_MANY. */
+/* Announce a new client by the hash of its one-time code (see usher_code_make).
+ * Results: CATALOGUE_INVALID, TOO_MANY, KEY_IN_USE (the same code is out already). */
 USHER_API usher_status usher_invite(usher_client *client, const usher_invite_request *request,
                                     usher_invite_reply *reply);
 /* A page of clients. */
