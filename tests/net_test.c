@@ -393,6 +393,54 @@ a_request_id_of_zeros_is_refused(void **state)
     finish(&fixture);
 }
 
+/* A seeded row of numbers, the same on every run. */
+static uint32_t
+next_number(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return (uint32_t)(*seed >> 32);
+}
+
+/* F1: whatever stands in a body, under a frame that is sound, the server answers and lives; and the house still adds
+ * up. */
+static void
+bodies_with_bytes_at_random_are_answered(void **state)
+{
+    static uint8_t bytes[USHER_FRAME_MAX];
+    static union {
+        uint8_t bytes[16384];
+        uint64_t align;
+    } blank;
+    const usher_info_request ask = {.digest = USHER_FLAG_YES};
+    usher_info_reply info;
+    struct fixture fixture;
+    struct wire_frame frame;
+    uint64_t seed = 0x9e3779b97f4a7c15;
+    size_t count;
+    const usher_message *messages = usher_messages(&count);
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    for (uint32_t round = 0; round < 2000; round++) {
+        const usher_message *message = &messages[next_number(&seed) % count];
+        if (message->kind == USHER_MESSAGE_INTERNAL || message->opcode == USHER_OPCODE_REVOKE)
+            continue; /* a revocation of ourselves would end the test */
+        const usher_frame header = {.opcode = message->opcode, .request_no = round};
+        size_t size = wire_build(bytes, message->opcode, round, 0, &blank) - USHER_HEADER_SIZE;
+        for (uint32_t changes = next_number(&seed) % 24; changes > 0 && size > 0; changes--)
+            bytes[USHER_HEADER_SIZE + next_number(&seed) % size] = (uint8_t)(next_number(&seed) % 7);
+        assert_true(wire_send_bytes(&fixture.wire, bytes, usher_frame_finish(bytes, size, &header)));
+        assert_true(wire_receive(&fixture.wire, &frame));
+        assert_int_equal(frame.request_no, round);
+    }
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_INFO, &ask, &info), USHER_OK);
+    assert_int_equal(info.ledger_sum, 0);
+    finish(&fixture);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -411,6 +459,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_body_of_the_wrong_size_is_answered_and_the_connection_lives),
         cmocka_unit_test(a_field_that_holds_what_it_never_can_is_named_in_the_refusal),
         cmocka_unit_test(a_request_id_of_zeros_is_refused),
+        cmocka_unit_test(bodies_with_bytes_at_random_are_answered),
     };
     return usher_test_main(argc, argv, tests);
 }
