@@ -153,7 +153,7 @@ a_kill_loses_no_batch(void **state)
 static void
 the_journal_stays_bounded_under_endless_load(void **state)
 {
-    const struct store_options small = {.slice_records = 8, .journal_bytes = 65536};
+    const struct store_options small = {.slice_records = 1, .journal_bytes = 65536};
     struct store *store = help_open(*state, &small);
     struct house_record house;
     uint64_t most = 0, digest, passes = 0, last = 0;

@@ -186,6 +186,22 @@ moment_is_true(const void *context, const struct store_due *entry)
     return ((const struct moments *)context)->due[entry->key] == entry->due;
 }
 
+/* Take every moment out, least first. */
+static void
+drain(struct due *due, struct moments *moments)
+{
+    const struct store_due *least;
+    uint64_t last = 0;
+
+    while ((least = due_least(due, moment_is_true, moments)) != NULL) {
+        assert_true(least->due >= last);
+        last = least->due;
+        moments->due[least->key] = 0;
+        due->live--;
+    }
+    assert_int_equal(due->live, 0);
+}
+
 /* H1: the least moment is right after any changes, and stale entries never outnumber the true ones for long. */
 static void
 due_moments_are_those_of_a_plain_list(void **state)
@@ -204,7 +220,9 @@ due_moments_are_those_of_a_plain_list(void **state)
         if (moment != 0 && moment != moments.due[key])
             due_push(&due, (struct store_due){moment, STORE_TABLE_HOLD, key});
         moments.due[key] = moment;
-        if (step % 7 != 0)
+        if (step % 3000 == 2999)
+            drain(&due, &moments);
+        if (step % 7 != 0 || due.live == 0)
             continue;
         for (key = 1; key < 300; key++)
             if (moments.due[key] != 0 && (moments.due[expected] == 0 || moments.due[key] < moments.due[expected]))
@@ -392,6 +410,23 @@ broken_journal_values_are_refused_or_harmless(void **state)
     store_close(copy);
 }
 
+/* S5: a row of history whose counts and size don't fit together is none. */
+static void
+history_rows_of_a_wrong_size_are_none(void **state)
+{
+    struct payment_row payment = {.payment_id = 1, .seat_count = 2}, read;
+    size_t size = offsetof(struct payment_row, seat) + 2 * sizeof(struct sold_seat);
+
+    (void)state;
+    assert_true(history_fill(HISTORY_INDEX_PAYMENT, &payment, size, &read));
+    assert_memory_equal(&read, &payment, sizeof read);
+    assert_false(history_fill(HISTORY_INDEX_PAYMENT, &payment, size - 1, &read));
+    assert_false(history_fill(HISTORY_INDEX_PAYMENT, &payment, size + sizeof(struct sold_seat), &read));
+    assert_false(history_fill(HISTORY_INDEX_PAYMENT, &payment, 8, &read));
+    payment.seat_count = PAYMENT_SEATS_MOST + 1;
+    assert_false(history_fill(HISTORY_INDEX_PAYMENT, &payment, sizeof payment, &read));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -407,6 +442,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_change_that_is_none_costs_nothing),
         cmocka_unit_test(after_images_make_the_same_records_and_twice_as_well),
         cmocka_unit_test(broken_journal_values_are_refused_or_harmless),
+        cmocka_unit_test(history_rows_of_a_wrong_size_are_none),
     };
 
     return usher_test_main(argc, argv, tests);

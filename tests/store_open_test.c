@@ -299,15 +299,30 @@ a_damaged_value_is_named_by_table_and_key(void **state)
     }
 }
 
-/* F2: a value that stands under another key than its own is damage as well. */
+/* F2: a value that stands under another key than its own is damage as well, in records and in history. */
 static void
 a_value_under_another_key_is_damage(void **state)
 {
     const struct help_folder *folder = *state;
+    struct answer_row answer;
     uint8_t bytes[4096];
+    struct store *store;
     size_t size;
 
     make_store(folder);
+    store = help_open(folder, NULL);
+    assert_true(store_begin(store));
+    store_append_ended(store, &(struct ended_row){.reservation_id = 30, .how = ENDED_EXPIRED});
+    assert_int_equal(store_commit(store, NULL, 0), STORE_DONE);
+    store_close(store);
+    size = read_raw(folder, "ended", 30, bytes, sizeof bytes);
+    write_raw(folder, "ended", 31, bytes, size);
+    store = help_open(folder, NULL);
+    assert_true(store_read_ended(store, 30, &(struct ended_row){0}));
+    assert_false(store_read_ended(store, 31, &(struct ended_row){0}));
+    assert_int_equal(store_fault(store, NULL), STORE_FAULT);
+    assert_true(store_read_answer(store, 5, &answer));
+    store_close(store);
     size = read_raw(folder, "user", 77, bytes, sizeof bytes);
     write_raw(folder, "user", 79, bytes, size);
     refused(folder->path, STORE_DAMAGED, "table user, key 79", "restore the last backup");

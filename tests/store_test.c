@@ -393,6 +393,31 @@ the_digest_does_not_know_the_order_of_changes(void **state)
     store_close(other);
 }
 
+/* F2: holds come and go for ever; the memory is that of those which are there. */
+static void
+records_that_come_and_go_need_no_more_memory(void **state)
+{
+    struct store *store = *state;
+    struct hold_record hold = {.queue_no = 1};
+    uint64_t memory = 0;
+
+    for (hold.reservation_id = 1; hold.reservation_id <= 60000; hold.reservation_id++) {
+        struct store_due due;
+
+        begin(store);
+        hold.end_due = hold.reservation_id + 500;
+        store_put_hold(store, &hold);
+        if (hold.reservation_id > 300)
+            store_remove_hold(store, hold.reservation_id - 300);
+        commit(store);
+        assert_true(store_next_due(store, 1, &due));
+        if (hold.reservation_id == 20000)
+            memory = store_figures(store).memory_bytes;
+    }
+    assert_int_equal(store_record_count(store, STORE_TABLE_HOLD), 300);
+    assert_true(store_figures(store).memory_bytes <= memory + 4096);
+}
+
 /* B2: the consumer in memory alone takes each event in once, and gives a user's rows without splitting an event. */
 static void
 the_consumer_in_memory_takes_each_event_in_once(void **state)
@@ -444,6 +469,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(an_answer_is_found_by_its_scope_and_id, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(history_is_read_in_its_own_batch, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(the_digest_does_not_know_the_order_of_changes, open_memory, close_memory),
+        cmocka_unit_test_setup_teardown(records_that_come_and_go_need_no_more_memory, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(the_consumer_in_memory_takes_each_event_in_once, open_memory, close_memory),
     };
 
