@@ -574,7 +574,7 @@ a_gateway_buys_with_a_token_file(void **state)
     assert_said(stage, err, "TOKEN_MISSING");
     assert_code(stage, 1, "queue pause 0");
     assert_said(stage, err, "ROLE_REFUSED");
-    assert_code(stage, 0, "join " USER_ANN " --token-file %s", token);
+    assert_code(stage, 0, "join " USER_ANN " --json --token-file %s", token);
     assert_code(stage, 0, "place --token-file %s", token);
     assert_said(stage, out, "admitted");
     assert_code(stage, 0, "dates 1 --token-file %s", token);

@@ -65,12 +65,16 @@ wait_for_turn(struct journey *journey, usher_place_reply *place)
 {
     usher_place_request request = {.token_count = 0};
     enum ctl_code code = CTL_OK;
+    uint64_t told_rank = 0;
 
     WITH_TOKEN(journey, request);
     while (code == CTL_OK && place->state == USHER_PLACE_WAITING) {
-        STEP(journey, "waiting: ");
-        if (!journey->ctl->json)
+        if (!journey->ctl->json && place->rank != told_rank) {
+            printf("waiting: ");
             ctl_show_place(place);
+            fflush(stdout);
+        }
+        told_rank = place->rank;
         pause_ms(place->next_poll_ms);
         code = ctl_call(journey->ctl, USHER_OPCODE_PLACE, &request, place);
     }

@@ -66,16 +66,24 @@ type_names(unsigned types)
     return types == A_LIST ? "a list" : "an object";
 }
 
+/* A path that is too long, which takes an absurd key, ends in dots; its line is then that of what it stands in. */
+static void
+path_end(char path[CATALOGUE_PATH_MOST], int length)
+{
+    if (length < 0 || length >= CATALOGUE_PATH_MOST)
+        strcpy(path + CATALOGUE_PATH_MOST - sizeof "...", "...");
+}
+
 static void
 path_join(char path[CATALOGUE_PATH_MOST], const char *base, const char *name)
 {
-    snprintf(path, CATALOGUE_PATH_MOST, "%s%s%s", base, *base != 0 ? "." : "", name);
+    path_end(path, snprintf(path, CATALOGUE_PATH_MOST, "%s%s%s", base, *base != 0 ? "." : "", name));
 }
 
 static void
 path_index(char path[CATALOGUE_PATH_MOST], const char *base, const char *name, size_t index)
 {
-    snprintf(path, CATALOGUE_PATH_MOST, "%s%s%s[%zu]", base, *base != 0 ? "." : "", name, index);
+    path_end(path, snprintf(path, CATALOGUE_PATH_MOST, "%s%s%s[%zu]", base, *base != 0 ? "." : "", name, index));
 }
 
 /* Unknown, missing and mistyped members. False when it is no object at all. */

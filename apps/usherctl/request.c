@@ -270,6 +270,16 @@ gather_page(json_t **whole, const struct paging *paging, const usher_message *me
     json_decref(page);
 }
 
+/* A join's token goes to the file that was named for it, whatever else is shown. */
+static bool
+keep_token(struct ctl *ctl, uint16_t opcode, const void *reply)
+{
+    const usher_join_reply *joined = reply;
+
+    return opcode != USHER_OPCODE_JOIN || ctl->token_file == NULL ||
+           ctl_save_token(ctl, joined->token, joined->token_count);
+}
+
 /* Send the request and show what comes back, page after page. */
 static enum ctl_code
 send_and_show(struct ctl *ctl, const usher_message *message, char *request, char *reply, bool one_page)
@@ -291,6 +301,8 @@ send_and_show(struct ctl *ctl, const usher_message *message, char *request, char
             code = show(ctl, request, reply);
         else
             ctl_show_body(message->reply, reply);
+        if (!keep_token(ctl, message->opcode, reply))
+            code = CTL_USAGE;
     } while (code == CTL_OK && !one_page && turn_page(&paging, message, request, reply));
     if (whole != NULL) {
         answer = ctl_json_answer(ctl, message->opcode, USHER_STATUS_ANSWERED);
