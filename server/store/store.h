@@ -154,12 +154,14 @@ int64_t store_balance_sum(const struct store *store);
 void store_drop_event(struct store *store, uint64_t event_no);
 void store_drop_answer(struct store *store, const struct answer_row *row);
 
-/* The answer under this scope and id, by an index in memory of 16 bytes an answer; false if none is remembered. */
+/* The answer under this scope and id, by an index in memory (16 bytes a slot, at most 3/4 full: 21 to 43 bytes an
+ * answer); false if none is remembered. */
 bool store_find_answer(const struct store *store, uint64_t scope, const usher_id *request_id, struct answer_row *out);
 uint64_t store_answer_count(const struct store *store);
 
 /* --- the history consumer (B2): another thread than the store's owner may call these, one at a time ---------
- * They use read and write transactions of their own. store_consumer_step reads up to `most` events after the
+ * They use read and write transactions of their own. (In memory alone there is no other thread: the owner calls them.)
+ * store_consumer_step reads up to `most` events after the
  * consumer's cursor and writes their history rows together with the new cursor. */
 enum store_step {
     STORE_STEP_DONE,    /* some were taken in */
