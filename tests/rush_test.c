@@ -22,7 +22,7 @@ struct rush {
     struct wire admin;
     uint8_t gateway_key[64];
     char gateway_path[TEST_PATH_MOST + 16]; /* its key */
-    uint32_t count;                         /* of wires and buyers below */
+    uint32_t count; /* of wires and buyers below */
     struct wire *wire;
     struct buyer *buyer;
 };
@@ -34,7 +34,7 @@ struct buyer {
     uint32_t seat_no;
     uint64_t reservation_id;
     usher_id reserve_id, charge_id, pay_id;
-    unsigned reserved, paid;       /* results; USHER_RESULT_NONE while unknown */
+    unsigned reserved, paid; /* results; USHER_RESULT_NONE while unknown */
     bool reserve_known, pay_known; /* the answer was received before the crash */
     uint64_t payment_id;
 };
@@ -364,9 +364,9 @@ a_hundred_connections_charge_one_user_and_the_balance_is_exact(void **state)
         unsigned field_no;
         assert_true(wire_receive(&rush.wire[i], &frame));
         assert_int_equal(frame.result, USHER_OK);
-        assert_int_equal(
-            usher_decode(usher_message_of(USHER_OPCODE_CHARGE)->reply, frame.body, frame.body_size, &reply, &field_no),
-            USHER_OK);
+        assert_int_equal(usher_decode(usher_message_of(USHER_OPCODE_CHARGE)->reply, frame.body, frame.body_size,
+                                      &reply, &field_no),
+                         USHER_OK);
         assert_in_range(reply.balance, 100, 10000);
         assert_false(seen[reply.balance / 100]); /* each step of the serial order once */
         seen[reply.balance / 100] = true;
