@@ -12,7 +12,7 @@
 #define PAST_MOST     4000u /* characters of earlier lines that a failure prints */
 #define EVENTS_A_LINE 4096u
 
-/* --- failing -------------------------------------------------------------------------------------------------- */
+/* --- failing ----------------------------------------------------------------------------------------------- */
 static void
 print_lines(const char *lines, const char *marked)
 {
@@ -43,7 +43,7 @@ play_fail(struct play *play, const char *format, ...)
     abort(); /* fail() does not come back */
 }
 
-/* --- opening and closing ---------------------------------------------------------------------------------------- */
+/* --- opening and closing ----------------------------------------------------------------------------------- */
 static void
 house_open(struct house *house)
 {
@@ -130,8 +130,7 @@ play_reads(void **state, enum store_table table)
     return ((struct play *)*state)->reads[table];
 }
 
-/* --- a line's answer ------------------------------------------------------------------------------------------------
- */
+/* --- a line's answer --------------------------------------------------------------------------------------- */
 static void
 remember_holds(struct play_person *person, const usher_hold *hold, uint16_t count)
 {
@@ -214,8 +213,7 @@ run_request(struct play *play, const struct line *line)
     play_let_go(play);
 }
 
-/* --- other lines
- * ------------------------------------------------------------------------------------------------------ */
+/* --- other lines ------------------------------------------------------------------------------------------- */
 static void run_line(struct play *play, const char *text, size_t length, bool stays_open);
 static void run_made(struct play *play, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -433,8 +431,7 @@ static const struct {
     {"wake", run_switch, true},    {"audit", run_switch, true}, {"events", run_events, true},
 };
 
-/* --- lines
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------------------- */
 /* Cut at spaces, but not within '...'; the quotes go. */
 static char *
 next_word(char **rest)

@@ -19,7 +19,7 @@ static const struct actor {
     {"gate", USHER_ROLE_OBSERVER, 4},   {"nobody", USHER_ROLE_NONE, 0},
 };
 
-/* --- a line's request --------------------------------------------------------------------------------------------- */
+/* --- a line's request -------------------------------------------------------------------------------------- */
 static const usher_message *
 message_named(const char *name)
 {

@@ -9,7 +9,7 @@
 
 #define WAKES_MOST 1000000u /* between two lines; more and the core runs in circles */
 
-/* --- what is checked at every line ------------------------------------------------------------------------------ */
+/* --- what is checked at every line ------------------------------------------------------------------------- */
 static bool
 add_balance(void *context, const void *record)
 {
@@ -92,7 +92,7 @@ check_no_trace(struct play *play, const struct ask *ask, const struct trace *bef
                   usher_result_name(answer->result));
 }
 
-/* --- batches ------------------------------------------------------------------------------------------------------ */
+/* --- batches ----------------------------------------------------------------------------------------------- */
 static bool
 begin_and_tick(struct play *play, struct house *house)
 {

@@ -70,7 +70,7 @@ static const usher_layout receipt_layout = {.name = "receipt",
                                             .field_count = sizeof receipt_fields / sizeof *receipt_fields,
                                             .struct_size = sizeof(usher_receipt_body)};
 
-/* --- fields ------------------------------------------------------------------------------------------------- */
+/* --- fields ------------------------------------------------------------------------------------------------ */
 static bool
 name_stands_for(const char *given, const char *name)
 {
@@ -155,7 +155,7 @@ count_read(const usher_field *field, const void *body)
     return count;
 }
 
-/* --- text to values ----------------------------------------------------------------------------------------- */
+/* --- text to values ---------------------------------------------------------------------------------------- */
 bool
 text_result(const char *name, unsigned *result)
 {
@@ -388,7 +388,7 @@ text_set(struct play_people *people, const usher_layout *layout, void *body, con
     return fine;
 }
 
-/* --- values to text ------------------------------------------------------------------------------------------- */
+/* --- values to text ---------------------------------------------------------------------------------------- */
 static void
 print_number(const usher_field *field, uint64_t number, char *out, size_t size)
 {
@@ -480,7 +480,7 @@ text_print(struct play_people *people, const usher_layout *layout, const void *b
     }
 }
 
-/* --- expectations --------------------------------------------------------------------------------------------- */
+/* --- expectations ------------------------------------------------------------------------------------------ */
 enum comparison { SAME, OTHER, BELOW, AT_MOST, ABOVE, AT_LEAST };
 static const struct {
     const char *sign;

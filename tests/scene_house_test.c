@@ -9,7 +9,7 @@
 
 #include "server/core/core.h"
 
-/* --- the catalogue ----------------------------------------------------------------------------------------------- */
+/* --- the catalogue ----------------------------------------------------------------------------------------- */
 /* C3: a change of the catalogue shows at once, and its version with it; what is no change of it leaves the version. */
 static void
 a_change_of_the_catalogue_shows_at_once(void **state)
@@ -128,8 +128,7 @@ an_edit_of_too_many_dates_is_refused(void **state)
                 "audit on\n");
 }
 
-/* --- queues and policies -------------------------------------------------------------------------------------------
- */
+/* --- queues and policies ----------------------------------------------------------------------------------- */
 /* There is a default queue from the beginning; queues have figures. */
 static void
 queues_are_listed_with_their_figures(void **state)
@@ -233,8 +232,7 @@ of_two_faults_of_a_policy_the_upper_row_is_sent(void **state)
                 "queue 0 policy active_total_ms=99 -> POLICY_RANGE\n");
 }
 
-/* --- clients
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- clients ----------------------------------------------------------------------------------------------- */
 /* A client is invited with a one-time code, enrols with it, and may be revoked. */
 static void
 a_code_makes_one_client(void **state)
@@ -300,8 +298,7 @@ many_clients_come_in_pages(void **state)
                 "audit on\n");
 }
 
-/* --- asking afterwards
- * ---------------------------------------------------------------------------------------------------- */
+/* --- asking afterwards ------------------------------------------------------------------------------------- */
 /* X3: acknowledged or not, the answer is found by its request id, by its own user or client alone, in any token state.
  */
 static void
@@ -385,8 +382,7 @@ ping_gives_back_its_number(void **state)
                 "@1000 nobody ping echo=5 -> OK echo=5\n");
 }
 
-/* --- time
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- time -------------------------------------------------------------------------------------------------- */
 static struct core_answer
 ask_place(struct core *core, uint64_t position, const usher_uuid *user, uint64_t now_ms)
 {
@@ -456,8 +452,7 @@ the_next_due_moment_is_known(void **state)
     assert_int_equal(next_due(state, 6000), 31000);
 }
 
-/* --- cost
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- cost -------------------------------------------------------------------------------------------------- */
 /* C4: the free seats of a date of 50 are one record, and the whole query reads no more with 10,000 dates than with 1.
  */
 static void
@@ -485,12 +480,11 @@ the_free_seat_query_reads_one_block_whatever_else_there_is(void **state)
     play(state, "audit on\n");
 }
 
-/* --- coverage
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- coverage ---------------------------------------------------------------------------------------------- */
 static char *
 read_scenes(void)
 {
-    static const char *const files[] = {"queue", "seats", "points", "house"};
+    static const char *const files[] = {"queue", "sale", "seats", "plan", "points", "house"};
     size_t size = 0;
     char *text = calloc(1, 1);
 

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* --- charging --------------------------------------------------------------------------------------------------- */
+/* --- charging ---------------------------------------------------------------------------------------------- */
 /* P1, P2, M2: charged points are in the balance at once, and in the ledger for ever. */
 static void
 points_are_charged_and_read(void **state)
@@ -97,8 +97,7 @@ charges_and_spends_at_once_have_one_order(void **state)
                 "ann balance -> OK balance=5\n");
 }
 
-/* --- request ids ----------------------------------------------------------------------------------------------------
- */
+/* --- request ids ------------------------------------------------------------------------------------------- */
 /* M3: the same id and body give the first answer again; another body or kind is a mismatch. */
 static void
 a_charge_sent_twice_is_one_charge(void **state)
@@ -215,8 +214,7 @@ answers_without_money_are_forgotten_after_their_days(void **state)
                 "audit on\n");
 }
 
-/* --- paying
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- paying ------------------------------------------------------------------------------------------------ */
 /* B1, M5, Q4: debit, payment record, seats owned, token used, slot freed, next admitted, events: one commit. */
 static void
 a_payment_is_one_step(void **state)
@@ -418,8 +416,7 @@ a_terminal_pays_for_a_user(void **state)
                 "@1000 ann place -> OK state=used\n");
 }
 
-/* --- refunds
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- refunds ----------------------------------------------------------------------------------------------- */
 /* M8, M2: reversing entries, linked to the payment; the seat is free again at once. */
 static void
 a_refund_gives_the_points_back_and_frees_the_seat(void **state)
@@ -529,8 +526,7 @@ a_refund_gives_back_what_was_paid(void **state)
                 "@1000 desk reserve user=bob concert=1 date=1 seat=7 -> OK price=9999\n");
 }
 
-/* --- the order of results
- * --------------------------------------------------------------------------------------------------- */
+/* --- the order of results ---------------------------------------------------------------------------------- */
 /* results.def: of two that apply the upper row is sent, for pay, refund and charge. */
 static void
 the_upper_row_is_sent_where_several_apply(void **state)
@@ -561,9 +557,7 @@ the_upper_row_is_sent_where_several_apply(void **state)
                 "@6000 ann charge amount=0 -> AMOUNT_INVALID\n");
 }
 
-/* --- history
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- history ----------------------------------------------------------------------------------------------- */
 static void
 consume(void **state, uint32_t most, enum store_step expected)
 {
