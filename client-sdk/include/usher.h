@@ -288,7 +288,8 @@ USHER_API usher_status usher_ledger(usher_client *client, const usher_ledger_req
 /* --- asking afterwards --- */
 
 /* What became of a request id (X3): its opcode, result and the body of its first answer, which usher_lookup_read()
- * opens. Ids are known per user, or per client where the request named no user.
+ * opens. Ids are known per user, or per client where the request named no user. A token or a receipt in that body comes
+ * without its proof: repeat the request under its id, or ask usher_receipt(), to get it proved.
  * Results: REQUEST_NOT_FOUND: nothing was done under this id, or it is past request_id_days. */
 USHER_API usher_status usher_lookup(usher_client *client, const usher_lookup_request *request,
                                     usher_lookup_reply *reply);
