@@ -302,14 +302,14 @@ replies_beyond_output_max_wait_for_their_reader(void **state)
 }
 
 /* --- the turn ---------------------------------------------------------------------------------------------------- */
-static uint64_t
-position_of(struct wire *wire)
+static usher_info_reply
+info_of(struct wire *wire)
 {
     const usher_info_request info = {0};
     usher_info_reply reply;
 
     assert_int_equal(wire_ask(wire, USHER_OPCODE_INFO, &info, &reply), USHER_OK);
-    return reply.position;
+    return reply;
 }
 
 /* Group commit: what arrives together is one batch. */
@@ -323,14 +323,14 @@ commands_that_arrive_together_are_one_commit(void **state)
     (void)state;
 
     start(&fixture, NULL);
-    uint64_t before = position_of(&fixture.wire);
+    uint64_t before = info_of(&fixture.wire).position;
     for (uint32_t i = 0; i < 100; i++) {
         charge.request_id = wire_id();
         size += wire_build(bytes + size, USHER_OPCODE_CHARGE, 1 + i, 0, &charge);
     }
     assert_true(wire_send_bytes(&fixture.wire, bytes, size));
     assert_int_equal(read_replies(&fixture.wire, 100).ok, 100);
-    assert_int_equal(position_of(&fixture.wire), before + 1);
+    assert_int_equal(info_of(&fixture.wire).position, before + 1);
     finish(&fixture);
 }
 
@@ -343,10 +343,10 @@ queries_commit_nothing(void **state)
     (void)state;
 
     start(&fixture, NULL);
-    uint64_t before = position_of(&fixture.wire);
+    uint64_t before = info_of(&fixture.wire).position;
     send_together(&fixture.wire, USHER_OPCODE_BALANCE, &balance, 100);
     assert_int_equal(read_replies(&fixture.wire, 100).ok, 100);
-    assert_int_equal(position_of(&fixture.wire), before);
+    assert_int_equal(info_of(&fixture.wire).position, before);
     finish(&fixture);
 }
 
@@ -390,6 +390,78 @@ a_client_that_sends_its_end_gets_its_answers_first(void **state)
     assert_int_equal(shutdown(fixture.wire.fd, SHUT_WR), 0);
     assert_int_equal(read_replies(&fixture.wire, 10).ok, 10);
     assert_true(wire_is_closed(&fixture.wire));
+    finish(&fixture);
+}
+
+static void
+set_policy(struct wire *wire, bool of_queue, const char *name, uint64_t value)
+{
+    usher_set_policy_request request = {.request_id = wire_id(), .of_queue = of_queue, .value = value};
+
+    strcpy(request.name, name);
+    assert_int_equal(wire_ask(wire, USHER_OPCODE_SET_POLICY, &request, NULL), USHER_OK);
+}
+
+static usher_join_reply
+join(struct wire *wire, uint64_t user)
+{
+    const usher_join_request request = {.request_id = wire_id(), .user = wire_user(user)};
+    usher_join_reply reply;
+
+    assert_int_equal(wire_ask(wire, USHER_OPCODE_JOIN, &request, &reply), USHER_OK);
+    return reply;
+}
+
+/* T5: the loop wakes for the next due moment: users are admitted although no command comes, and none too early. */
+static void
+the_server_admits_when_the_moment_comes_though_nobody_asks(void **state)
+{
+    struct fixture fixture;
+    usher_info_reply info;
+    (void)state;
+
+    start(&fixture, NULL);
+    set_policy(&fixture.wire, true, "admit_batch", 1);
+    set_policy(&fixture.wire, true, "admit_interval_ms", 300);
+    assert_int_equal(join(&fixture.wire, 1).state, USHER_PLACE_ACTIVE);
+    uint64_t first_ms = fixture.wire.stamp_ms;
+    assert_int_equal(join(&fixture.wire, 2).state, USHER_PLACE_WAITING);
+    do
+        info = info_of(&fixture.wire); /* a query: it commits nothing */
+    while (info.active_count < 2 && fixture.wire.stamp_ms < first_ms + 30000);
+    assert_int_equal(info.active_count, 2);
+    assert_true(info.stamp_ms >= first_ms + 300 || info.stamp_ms / 300 > first_ms / 300);
+    finish(&fixture);
+}
+
+/* Q6: a poll renews the waiter's lease: the trace of a query is in the next batch. Without polls the waiter has left.
+ */
+static void
+a_waiter_stays_while_it_polls_and_leaves_when_it_stops(void **state)
+{
+    usher_set_mode_request pause = {.request_id = wire_id(), .mode = USHER_QUEUE_PAUSED};
+    usher_place_request place = {0};
+    usher_place_reply reply;
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, NULL);
+    set_policy(&fixture.wire, false, "poll_ms_min", 50);
+    set_policy(&fixture.wire, false, "poll_ms_max", 100);
+    set_policy(&fixture.wire, true, "waiting_lease_ms", 2000);
+    assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_SET_MODE, &pause, NULL), USHER_OK);
+    usher_join_reply joined = join(&fixture.wire, 1);
+    uint64_t joined_ms = fixture.wire.stamp_ms;
+    place.token_count = joined.token_count;
+    memcpy(place.token, joined.token, joined.token_count);
+    do {
+        assert_int_equal(wire_ask(&fixture.wire, USHER_OPCODE_PLACE, &place, &reply), USHER_OK);
+        assert_int_equal(reply.state, USHER_PLACE_WAITING);
+    } while (fixture.wire.stamp_ms < joined_ms + 3000); /* longer than one lease */
+    uint64_t last_ms = fixture.wire.stamp_ms;
+    while (info_of(&fixture.wire).waiting_count > 0)
+        assert_true(fixture.wire.stamp_ms < last_ms + 30000);
+    assert_true(fixture.wire.stamp_ms >= last_ms + 1000); /* at least the half that was left */
     finish(&fixture);
 }
 
@@ -582,6 +654,8 @@ main(int argc, char **argv)
         cmocka_unit_test(queries_commit_nothing),
         cmocka_unit_test(a_query_sees_the_command_that_was_sent_before_it),
         cmocka_unit_test(a_client_that_sends_its_end_gets_its_answers_first),
+        cmocka_unit_test(the_server_admits_when_the_moment_comes_though_nobody_asks),
+        cmocka_unit_test(a_waiter_stays_while_it_polls_and_leaves_when_it_stops),
         cmocka_unit_test(a_request_whose_time_budget_ran_out_is_not_executed),
         cmocka_unit_test(a_request_that_comes_during_a_stop_is_told_that_the_server_goes_away),
     };
