@@ -65,6 +65,18 @@ find_row(const char *word, size_t length)
     return NULL;
 }
 
+/* The option as it is written on the command line. */
+static const char *
+written(const struct option_row *row, char name[64])
+{
+    size_t length = (size_t)snprintf(name, 64, "--%s", row->name);
+
+    assert(length < 64);
+    for (size_t i = 0; i < length; i++)
+        name[i] = name[i] == '_' ? '-' : name[i];
+    return name;
+}
+
 static bool
 read_number(const struct option_row *row, const char *value, uint64_t *number)
 {
@@ -82,6 +94,7 @@ set_value(struct options *options, const struct option_row *row, const char *val
 {
     uint8_t *at = (uint8_t *)options + row->offset;
     uint64_t number;
+    char name[64];
 
     switch (row->kind) {
     case OPTION_KIND_TEXT:
@@ -89,8 +102,8 @@ set_value(struct options *options, const struct option_row *row, const char *val
         return true;
     case OPTION_KIND_NUMBER:
         if (!read_number(row, value, &number)) {
-            snprintf(why, why_size, "--%s: '%s' is not a whole number from %" PRIu64 " to %" PRIu64 " (%s)", row->name,
-                     value, row->least, row->most, row->unit);
+            snprintf(why, why_size, "%s: '%s' is not a whole number from %" PRIu64 " to %" PRIu64 " (%s)",
+                     written(row, name), value, row->least, row->most, row->unit);
             return false;
         }
         memcpy(at, &number, sizeof number);
@@ -100,7 +113,7 @@ set_value(struct options *options, const struct option_row *row, const char *val
         return true;
     case OPTION_KIND_ON_OFF:
         if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0) {
-            snprintf(why, why_size, "--%s: say on or off, not '%s'", row->name, value);
+            snprintf(why, why_size, "%s: say on or off, not '%s'", written(row, name), value);
             return false;
         }
         *(bool *)at = strcmp(value, "on") == 0;
@@ -160,11 +173,8 @@ static void
 help_row(FILE *out, const struct option_row *row)
 {
     char name[64];
-    size_t length = (size_t)snprintf(name, sizeof name, "--%s", row->name);
 
-    assert(length < sizeof name);
-    for (size_t i = 0; i < length; i++)
-        name[i] = name[i] == '_' ? '-' : name[i];
+    written(row, name);
     if (row->kind == OPTION_KIND_NUMBER)
         fprintf(out, "  %-20s N  %s\n%26s%s: %" PRIu64 " to %" PRIu64 ", usually %" PRIu64 "\n", name, row->help, "",
                 row->unit, row->least, row->most, row->usual);

@@ -75,6 +75,8 @@ a_number_is_taken_at_both_ends_of_its_range_and_not_beyond(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal(read_options(&options, why, "--in-flight-max", rows[i].value), rows[i].sound);
         if (!rows[i].sound)
+            assert_non_null(strstr(why, "--in-flight-max: "));
+        if (!rows[i].sound)
             assert_non_null(strstr(why, "1 to 65535"));
     }
     assert_true(read_options(&options, why, "--in-flight-max=77", NULL));
