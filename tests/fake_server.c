@@ -246,6 +246,8 @@ struct fake_server {
     pthread_t thread;
     char address[32];
     uint8_t out[2 * USHER_FRAME_MAX];
+    pthread_mutex_t lock; /* held while the peer is fed */
+    pthread_cond_t fed;
 };
 
 /* Wait for bytes on the socket; false when the server is to stop. */
@@ -270,7 +272,10 @@ serve_connection(struct fake_server *server, int connection)
 
         if (size <= 0)
             return;
+        pthread_mutex_lock(&server->lock);
         written = fake_peer_feed(server->peer, bytes, (size_t)size, server->out);
+        pthread_cond_broadcast(&server->fed);
+        pthread_mutex_unlock(&server->lock);
         for (size_t at = 0; at < written;) {
             ssize_t taken = send(connection, server->out + at, written - at, MSG_NOSIGNAL);
             if (taken <= 0)
@@ -307,6 +312,8 @@ fake_server_start(struct fake_peer *peer)
 
     assert(server != NULL);
     server->peer = peer;
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_cond_init(&server->fed, NULL);
     server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     failed = server->listener < 0 || bind(server->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
              listen(server->listener, 16) != 0 ||
@@ -332,11 +339,22 @@ fake_server_connections(const struct fake_server *server)
 }
 
 void
+fake_server_await(struct fake_server *server, unsigned asked)
+{
+    pthread_mutex_lock(&server->lock);
+    while (server->peer->asked < asked)
+        pthread_cond_wait(&server->fed, &server->lock);
+    pthread_mutex_unlock(&server->lock);
+}
+
+void
 fake_server_stop(struct fake_server *server)
 {
     close(server->stop[1]);
     pthread_join(server->thread, NULL);
     close(server->stop[0]);
     close(server->listener);
+    pthread_mutex_destroy(&server->lock);
+    pthread_cond_destroy(&server->fed);
     free(server);
 }

@@ -68,6 +68,8 @@ struct fake_server *fake_server_start(struct fake_peer *peer);
 const char *fake_server_address(const struct fake_server *server);
 /* Connections accepted so far. */
 unsigned fake_server_connections(const struct fake_server *server);
+/* Wait until this many requests have arrived: after a call that got no answer, before the peer is looked at. */
+void fake_server_await(struct fake_server *server, unsigned asked);
 void fake_server_stop(struct fake_server *server);
 
 #endif

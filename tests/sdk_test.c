@@ -195,6 +195,7 @@ a_deadline_after_sending_says_maybe_and_the_id_tells_the_truth(void **state)
     assert_true(now_ms() - began_ms >= 150);
     assert_int_equal(reply.balance, 4711);
     assert_int_equal(usher_client_answer(shop->client)->result, USHER_RESULT_NONE);
+    fake_server_await(shop->server, 1);
     assert_true(shop->peer.budget_ms > 0 && shop->peer.budget_ms <= 150);
     request.request_id = usher_client_answer(shop->client)->request_id;
     assert_int_equal(usher_id_is_zero(&request.request_id), 0);

@@ -338,6 +338,7 @@ a_command_without_an_answer_ends_with_4(void **state)
     server = fake_server_start(peer);
     strcpy(stage->address, fake_server_address(server));
     assert_code(stage, 4, "charge " USER_ANN " 100 --timeout 300");
+    fake_server_await(server, 1);
     usher_id_format(&peer->id[0], id);
     assert_said(stage, err, "may have been carried out");
     assert_said(stage, err, id);
