@@ -66,10 +66,10 @@ a_freeze_stops_every_clock_of_the_queue(void **state)
                 "@1021000 eve place -> OK state=expired\n");
 }
 
-/* Q9, M4: LATER is not a business refusal: FROZEN is not remembered under its id, so that the payment can be retried.
- */
+/* Q9, M4: FROZEN is a refusal like any other: a late duplicate must not spend once the freeze is over. Who still wants to
+ * pay says so anew. */
 static void
-a_payment_refused_by_a_freeze_can_be_retried_under_its_id(void **state)
+a_payment_refused_by_a_freeze_stays_refused_under_its_id(void **state)
 {
     play(state, "house price=0\n"
                 "@1000 ann join -> OK\n"
@@ -77,7 +77,8 @@ a_payment_refused_by_a_freeze_can_be_retried_under_its_id(void **state)
                 "@2000 admin set_mode queue=0 mode=frozen -> OK\n"
                 "@2000 ann pay reservation=ann.1 id=p -> FROZEN\n"
                 "@3000 admin set_mode queue=0 mode=open -> OK\n"
-                "@3000 ann pay reservation=ann.1 id=p -> OK seat=7\n");
+                "@3000 ann pay reservation=ann.1 id=p -> FROZEN replayed\n"
+                "@3000 ann pay reservation=ann.1 -> OK seat=7\n");
 }
 
 /* Q9: during a freeze one may still leave, release and charge; nothing of it needs a clock. */
@@ -391,7 +392,7 @@ main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_scene(a_pause_stops_admission_and_nothing_else),
         cmocka_unit_test_scene(a_freeze_stops_every_clock_of_the_queue),
-        cmocka_unit_test_scene(a_payment_refused_by_a_freeze_can_be_retried_under_its_id),
+        cmocka_unit_test_scene(a_payment_refused_by_a_freeze_stays_refused_under_its_id),
         cmocka_unit_test_scene(a_freeze_lets_people_leave_release_and_charge),
         cmocka_unit_test_scene(a_freeze_may_end_in_a_pause),
         cmocka_unit_test_scene(people_gather_before_the_sale_and_are_admitted_when_it_opens),
