@@ -397,7 +397,7 @@ store_open(const struct store_options *options, struct store **store, char *why,
 {
     struct opening opening = {options, NULL, why, why_size};
     enum store_status status;
-    bool fresh;
+    bool fresh = false;
 
     *store = NULL;
     if (why_size > 0)
