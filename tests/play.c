@@ -493,14 +493,12 @@ run_line(struct play *play, const char *text, size_t length, bool stays_open)
     if (line->word_count > 0 && line->words[0][0] != '#') {
         if (line->at_ms < play->now_ms || (line->joins && line->at_ms != play->now_ms))
             play_fail(play, "the scene is wrong: time goes backwards, or on within a batch");
-        if (i == count || !directives[i].keeps_events) {
+        if (!line->joins && (i == count || !directives[i].keeps_events)) {
             struct house_record house;
             store_get_house(play->stage.store, 0, &house);
-            if (!line->joins)
-                play->events_from = house.last_event_no;
-        }
-        if (!line->joins)
+            play->events_from = house.last_event_no;
             stage_wake_until(play, line->at_ms);
+        }
         if (i < count)
             directives[i].run(play, line);
         else

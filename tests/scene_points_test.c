@@ -416,6 +416,18 @@ a_terminal_pays_for_a_user(void **state)
                 "@1000 ann place -> OK state=used\n");
 }
 
+/* B1: whoever pays with a token has used it, also for a seat that was held without one. */
+static void
+a_token_is_used_by_what_it_pays(void **state)
+{
+    play(state, "house price=0\n"
+                "@1000 desk reserve user=ann concert=1 date=1 seat=7 -> OK\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 ann holds -> OK seat=7\n"
+                "@1000 ann pay reservation=ann.1 -> OK\n"
+                "@1000 ann place -> OK state=used\n");
+}
+
 /* --- refunds ----------------------------------------------------------------------------------------------- */
 /* M8, M2: reversing entries, linked to the payment; the seat is free again at once. */
 static void
@@ -635,6 +647,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(a_free_seat_is_paid_as_well),
         cmocka_unit_test_scene(a_receipt_is_the_ticket),
         cmocka_unit_test_scene(a_terminal_pays_for_a_user),
+        cmocka_unit_test_scene(a_token_is_used_by_what_it_pays),
         cmocka_unit_test_scene(a_refund_gives_the_points_back_and_frees_the_seat),
         cmocka_unit_test_scene(a_seat_is_refunded_once),
         cmocka_unit_test_scene(nobody_refunds_anothers_payment),

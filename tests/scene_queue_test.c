@@ -166,9 +166,9 @@ unused_grants_are_not_saved_up(void **state)
 {
     play(state, "queue 0 policy admit_batch=2\n"
                 "@1000 ann join -> OK state=active\n"
-                "@301000 bob join -> OK state=active\n"
-                "@301000 cat join -> OK state=active\n"
-                "@301000 dan join -> OK state=waiting rank=1\n"
+                "@310000 bob join -> OK state=active\n" /* intervals begin at 1000, 31000, ..., 301000 */
+                "@310000 cat join -> OK state=active\n"
+                "@310000 dan join -> OK state=waiting rank=1\n"
                 "@330999 dan place -> OK state=waiting\n"
                 "@331000 dan place -> OK state=active\n");
 }
@@ -421,6 +421,23 @@ a_slot_is_never_given_to_somebody_who_is_gone(void **state)
                 "@350000 cat place -> OK state=active\n");
 }
 
+/* Q6: the same where the tick's bound was reached and nobody has swept the absent yet. */
+static void
+an_admission_sweeps_the_absent_that_the_tick_left(void **state)
+{
+    play(state, "policy tick_max=1\n"
+                "queue 0 policy active_max=1 claim_ms=0\n"
+                "wake off\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 bob join -> OK state=waiting\n"
+                "@1000 cat join -> OK state=waiting\n"
+                "@200000 dan join -> OK state=waiting\n"
+                "@350000 ann leave -> OK\n"
+                "events lapsed:user=bob left:user=ann lapsed:user=cat admitted:user=dan\n"
+                "@350000 cat place -> OK state=expired\n"
+                "@350000 dan place -> OK state=active\n");
+}
+
 /* --- active time ------------------------------------------------------------------------------------------- */
 /* T5, Q7: the active time ends by itself; what is held then is released in the same commit. */
 static void
@@ -579,6 +596,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(joining_again_renews_the_lease),
         cmocka_unit_test_scene(a_waiter_who_does_not_poll_has_left_at_the_leases_end),
         cmocka_unit_test_scene(a_slot_is_never_given_to_somebody_who_is_gone),
+        cmocka_unit_test_scene(an_admission_sweeps_the_absent_that_the_tick_left),
         cmocka_unit_test_scene(active_time_ends_and_takes_the_holds_with_it),
         cmocka_unit_test_scene(a_hold_extends_the_token_past_its_deadline),
         cmocka_unit_test_scene(no_hold_outlives_the_tokens_last_moment),

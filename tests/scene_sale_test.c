@@ -66,8 +66,8 @@ a_freeze_stops_every_clock_of_the_queue(void **state)
                 "@1021000 eve place -> OK state=expired\n");
 }
 
-/* Q9, M4: FROZEN is a refusal like any other: a late duplicate must not spend once the freeze is over. Who still wants to
- * pay says so anew. */
+/* Q9, M4: FROZEN is a refusal like any other: a late duplicate must not spend once the freeze is over. Who still wants
+ * to pay says so anew. */
 static void
 a_payment_refused_by_a_freeze_stays_refused_under_its_id(void **state)
 {
@@ -154,6 +154,25 @@ at_sold_out_waiters_are_told_so(void **state)
                 "@62000 dan join -> OK state=waiting sale=open position=4\n");
 }
 
+/* Q10: a seat that is only held may come back: not sold out. */
+static void
+a_house_with_a_held_seat_is_not_sold_out(void **state)
+{
+    play(state, "house seats=3 row=3 price=0\n"
+                "queue 0 policy active_max=2\n"
+                "@1000 ann join -> OK\n"
+                "@1000 bob join -> OK\n"
+                "@1000 ann reserve concert=1 date=1 seat=1 -> OK\n"
+                "@1000 bob reserve concert=1 date=1 seat=2 -> OK\n"
+                "@1000 admin block concert=1 date=1 seat=3 -> OK\n"
+                "@1000 ann pay reservation=ann.1 -> OK\n"
+                "@1000 cat join -> OK state=active sale=open\n"
+                "@1000 cat reserve_best concert=1 date=1 count=1 grade=255 -> ALL_HELD\n"
+                "@1000 bob pay reservation=bob.1 -> OK\n"
+                "@1000 dan join -> SOLD_OUT\n"
+                "@1000 cat reserve_best concert=1 date=1 count=1 grade=255 -> SOLD_OUT\n");
+}
+
 /* --- estimate and polling ---------------------------------------------------------------------------------- */
 /* Q11: unknown before anything was measured; then from what was really admitted, not from the configured rate. */
 static void
@@ -201,7 +220,10 @@ polls_must_fit_twice_into_every_lease(void **state)
                 "policy poll_ms_max=120000 -> POLICY_CONFLICT detail=2\n" /* 150000 is half of queue 2's lease */
                 "policy poll_ms_max=119999\n"
                 "queue 2 policy waiting_lease_ms=299996 -> POLICY_CONFLICT\n"
-                "queue 2 policy waiting_lease_ms=299998\n");
+                "queue 2 policy waiting_lease_ms=299998\n"
+                "policy poll_ms_min=60000 poll_ms_max=60000\n"
+                "policy poll_ms_max=59999 -> POLICY_CONFLICT\n"
+                "policy poll_ms_min=59999 poll_ms_max=59999\n");
 }
 
 /* Q7: the constraint between active_ms and active_total_ms. */
@@ -363,6 +385,23 @@ a_tick_is_bounded_and_the_next_goes_on(void **state)
                 "@61000 u10 place -> OK state=active\n");
 }
 
+/* DESIGN 3: the bound counts ends and admissions alike. */
+static void
+a_tick_ends_no_more_than_its_bound(void **state)
+{
+    play(state, "house\n"
+                "policy hold_ms=5000 tick_max=2\n"
+                "@1000 ann join -> OK\n"
+                "@1000 ann reserve concert=1 date=1 seat=1..4 -> OK until=6000\n"
+                "wake off\n"
+                "@6000 tick\n"
+                "events hold_expired:seat=1 hold_expired:seat=2\n"
+                "tick\n"
+                "events hold_expired:seat=3 hold_expired:seat=4\n"
+                "tick\n"
+                "events none\n");
+}
+
 /* H1, Q5, Q7: truth does not wait for the tick: what is due is over for everybody, swept or not. */
 static void
 what_is_due_is_over_before_it_is_swept(void **state)
@@ -397,6 +436,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(a_freeze_may_end_in_a_pause),
         cmocka_unit_test_scene(people_gather_before_the_sale_and_are_admitted_when_it_opens),
         cmocka_unit_test_scene(at_sold_out_waiters_are_told_so),
+        cmocka_unit_test_scene(a_house_with_a_held_seat_is_not_sold_out),
         cmocka_unit_test_scene(the_estimate_comes_from_measured_admissions),
         cmocka_unit_test_scene(the_next_poll_grows_with_the_rank_and_stays_under_half_the_lease),
         cmocka_unit_test_scene(polls_must_fit_twice_into_every_lease),
@@ -408,6 +448,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(the_request_id_is_judged_before_the_tokens_state),
         cmocka_unit_test_scene(queues_do_not_know_each_other),
         cmocka_unit_test_scene(a_tick_is_bounded_and_the_next_goes_on),
+        cmocka_unit_test_scene(a_tick_ends_no_more_than_its_bound),
         cmocka_unit_test_scene(what_is_due_is_over_before_it_is_swept),
     };
     return usher_test_main(argc, argv, tests);
