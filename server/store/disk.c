@@ -509,6 +509,8 @@ disk_read_begin(const struct store *store)
 
     if (disk->write != NULL)
         return disk->write;
+    if (disk->pinned)
+        return disk->read;
     error = disk->env_broken ? env_open_anew(disk) : 0;
     if (error == 0 && disk->read != NULL) {
         error = lmdb_txn_renew(disk->read);
@@ -526,7 +528,7 @@ disk_read_begin(const struct store *store)
 void
 disk_read_end(const struct store *store, MDB_txn *txn)
 {
-    if (txn != store->disk->write)
+    if (txn != store->disk->write && !store->disk->pinned)
         mdb_txn_reset(txn);
 }
 

@@ -56,6 +56,7 @@ struct disk {
     MDB_dbi dbi[DISK_TABLES];
     MDB_txn *write; /* the open batch's */
     MDB_txn *read;  /* the owner's, reset between reads; NULL before the first */
+    bool pinned;    /* a snapshot: read is never reset */
     /* The consumer's thread holds it shared while it uses env; opening anew takes it alone. */
     pthread_rwlock_t env_lock;
     atomic_bool env_broken; /* a commit failed: the environment must be opened anew */

@@ -17,6 +17,7 @@
 #include "server/store/disk.h"
 #include "server/store/disk_open.h"
 #include "server/store/journal.h"
+#include "server/store/snapshot.h"
 
 #define STORE_FILE          "store.mdb"
 #define MAP_BYTES_USUAL     (UINT64_C(256) << 30)
@@ -422,4 +423,95 @@ store_open(const struct store_options *options, struct store **store, char *why,
         indexes_build(opening.store->indexes);
     *store = opening.store;
     return STORE_OK;
+}
+
+/* --- a snapshot ------------------------------------------------------------------------------- */
+/* The store's file within a directory, or the path itself; LMDB's locks are left out for a file that lies alone. */
+static enum store_status
+find_snapshot_file(const struct opening *opening, struct disk *disk)
+{
+    const char *path = opening->options->directory;
+    char lock[sizeof disk->file + 8];
+    struct stat status;
+
+    if (stat(path, &status) != 0)
+        return refuse_error(opening, path, errno);
+    if (!S_ISDIR(status.st_mode))
+        snprintf(disk->file, sizeof disk->file, "%s", path);
+    if (stat(disk->file, &status) != 0)
+        return refuse_error(opening, disk->file, errno);
+    snprintf(lock, sizeof lock, "%s-lock", disk->file);
+    disk->open_flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_RDONLY;
+    if (strcmp(path, disk->file) == 0 && stat(lock, &status) != 0)
+        disk->open_flags |= MDB_NOLOCK;
+    disk->map_bytes = 0; /* as large as the store's own */
+    return STORE_OK;
+}
+
+static enum store_status
+open_snapshot_file(const struct opening *opening)
+{
+    struct disk *disk = opening->store->disk;
+    bool fresh;
+    int error = disk_env_open(disk);
+    enum store_status status;
+
+    if (error == 0)
+        error = lmdb_txn_begin(disk->env, MDB_RDONLY, &disk->read);
+    if (error != 0) {
+        disk->read = NULL;
+        return refuse_error(opening, disk->file, error);
+    }
+    disk->pinned = true;
+    status = check_meta(opening, disk->read, &fresh);
+    if (status != STORE_OK)
+        return status;
+    if (fresh)
+        return refuse_error(opening, disk->file, MDB_INVALID);
+    if (disk->meta.schema < STORE_SCHEMA)
+        return refuse(opening, STORE_NOT_ONE,
+                      "%s: was written by an older usherd (schema %u; this one reads %u); start usherd on it once, "
+                      "which brings it up",
+                      disk->file, disk->meta.schema, STORE_SCHEMA);
+    error = disk_tables_open(disk, disk->read, 0);
+    opening->store->position = disk->meta.position;
+    return error != 0 ? refuse_error(opening, disk->file, error) : STORE_OK;
+}
+
+enum store_status
+store_open_snapshot(const char *path, struct store **store, char *why, size_t why_size)
+{
+    const struct store_options options = {.directory = path};
+    struct opening opening = {&options, NULL, why, why_size};
+    enum store_status status;
+
+    *store = NULL;
+    if (strlen(path) + sizeof "/" STORE_FILE "-lock" > sizeof((struct disk *)0)->file)
+        return refuse(&opening, STORE_NO_ACCESS, "the path is too long; name a shorter one");
+    opening.store = store_new(false);
+    if (opening.store == NULL)
+        return refuse(&opening, STORE_FAULT, "libsodium can't be started; the system gives no random numbers");
+    opening.store->disk = disk_new(&options);
+    status = find_snapshot_file(&opening, opening.store->disk);
+    if (status == STORE_OK)
+        status = open_snapshot_file(&opening);
+    if (status == STORE_OK)
+        *store = opening.store;
+    else
+        store_close(opening.store);
+    return status;
+}
+
+enum store_status
+store_load_snapshot(struct store *store, char *why, size_t why_size)
+{
+    const struct store_options options = {0};
+    struct opening opening = {&options, store, why, why_size};
+    enum store_status status;
+
+    assert(store->disk->pinned);
+    status = load(&opening);
+    if (status == STORE_OK)
+        indexes_build(store->indexes);
+    return status;
 }
