@@ -16,6 +16,7 @@
 #include <sodium.h>
 
 #include "server/clock.h"
+#include "server/data.h"
 #include "server/directory.h"
 #include "server/historian.h"
 #include "server/keys.h"
@@ -26,11 +27,6 @@
 #define KEY_ID            1
 #define LEAP_WORTH_SAYING 60000 /* ms */
 #define SPARE_DESCRIPTORS 64    /* for everything that is not a connection */
-
-enum usherd_exit {
-#define USHERD_EXIT(code, NAME, when) USHERD_##NAME = (code),
-#include "server/exits.def"
-};
 
 struct usherd {
     struct options options;
@@ -68,17 +64,12 @@ open_directory(struct usherd *usherd)
 static enum usherd_exit
 open_store(struct usherd *usherd)
 {
-    static const enum usherd_exit codes[] = {
-        [STORE_OK] = USHERD_DONE,          [STORE_NOT_ONE] = USHERD_DATA, [STORE_NEWER] = USHERD_NEWER,
-        [STORE_NO_ACCESS] = USHERD_ACCESS, [STORE_NO_ROOM] = USHERD_ROOM, [STORE_NETWORK] = USHERD_NETWORK,
-        [STORE_DAMAGED] = USHERD_DATA,     [STORE_FAULT] = USHERD_FAULT,
-    };
     const struct store_options options = {.directory = usherd->options.data, .map_bytes = usherd->options.map_size};
     char why[512];
     enum store_status status = store_open(&options, &usherd->store, why, sizeof why);
 
     if (status != STORE_OK)
-        return refuse(codes[status], why);
+        return refuse(exit_of_store(status), why);
     usherd->core = core_open(usherd->store);
     usherd->commit = usherd->core == NULL ? NULL : commit_open(usherd->store, usherd->core);
     return usherd->commit == NULL ? refuse(USHERD_FAULT, "no memory") : USHERD_DONE;
@@ -294,11 +285,16 @@ main(int argc, char **argv)
 {
     struct usherd usherd = {.lock = -1};
     char why[512];
+    int verb_code;
 
+    umask(077);
+    if (data_verb(argc, argv, &verb_code))
+        return verb_code;
     if (!options_read(&usherd.options, argc, argv, why, sizeof why))
         return refuse(USHERD_USAGE, why);
     if (usherd.options.help) {
         options_help(stdout);
+        data_help(stdout);
         return USHERD_DONE;
     }
     if (usherd.options.version) {
@@ -309,7 +305,6 @@ main(int argc, char **argv)
         return refuse(USHERD_FAULT, "libsodium can't be used here");
     log_set_level(usherd.options.quiet ? LOG_WARNING : usherd.options.verbose ? LOG_DEBUG : LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
-    umask(077);
     enum usherd_exit code = serve(&usherd);
     historian_close(usherd.historian);
     net_close(usherd.net);
