@@ -97,6 +97,8 @@ begin_clock(struct usherd *usherd)
         log_line(LOG_WARNING, "clock_behind", "by_ms=%" PRIu64 " goes_on_from=%" PRIu64, off_ms, last_ms);
     if (start == CLOCK_AHEAD && off_ms > LEAP_WORTH_SAYING)
         log_line(LOG_NOTICE, "clock_leaped", "by_ms=%" PRIu64 " from=%" PRIu64, off_ms, last_ms);
+    if (last_ms != 0 && wall_ms > last_ms)
+        commit_resume(usherd->commit, last_ms); /* the directory's lock says that nobody else was alive (X2) */
     return USHERD_DONE;
 }
 

@@ -11,7 +11,7 @@
 
 #define ROOM_FIRST 65536u
 
-static_assert(sizeof(struct batch_head) == 24, "the head has no padding");
+static_assert(sizeof(struct batch_head) == 32, "the head has no padding");
 static_assert(sizeof(struct batch_command) == 48, "a command's head has no padding");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored structs are little-endian");
 
@@ -93,10 +93,11 @@ batch_add(struct batch *batch, const struct form *form, const usher_message *mes
 }
 
 void
-batch_stamp(struct batch *batch, uint64_t stamp_ms)
+batch_stamp(struct batch *batch, uint64_t stamp_ms, uint64_t down_since_ms)
 {
     assert(batch->size >= sizeof(struct batch_head));
     memcpy(batch->bytes + offsetof(struct batch_head, stamp_ms), &stamp_ms, sizeof stamp_ms);
+    memcpy(batch->bytes + offsetof(struct batch_head, down_since_ms), &down_since_ms, sizeof down_since_ms);
 }
 
 void
@@ -120,6 +121,7 @@ batch_open(struct batch_reader *reader, const uint8_t *bytes, size_t size)
                                     .left = size - sizeof head,
                                     .count = head.count,
                                     .stamp_ms = head.stamp_ms,
+                                    .down_since_ms = head.down_since_ms,
                                     .origin = head.origin};
     return true;
 }

@@ -26,7 +26,8 @@ struct batch_head {
     uint32_t magic;
     uint32_t version;
     uint64_t stamp_ms;
-    uint32_t origin; /* the instance that made it */
+    uint64_t down_since_ms; /* the first batch after a downtime: its beginning (X2); else 0 */
+    uint32_t origin;        /* the instance that made it */
     uint32_t count;
 };
 
@@ -56,7 +57,7 @@ bool batch_begin(struct batch *batch, uint32_t origin);
 /* scratch has room for the request's struct. False without memory: the batch is as before. */
 bool batch_add(struct batch *batch, const struct form *form, const usher_message *message,
                const struct core_asker *asker, const void *body, void *scratch);
-void batch_stamp(struct batch *batch, uint64_t stamp_ms);
+void batch_stamp(struct batch *batch, uint64_t stamp_ms, uint64_t down_since_ms);
 void batch_free(struct batch *batch);
 
 /* --- reading ------------------------------------------------------------------------------------------- */
@@ -65,6 +66,7 @@ struct batch_reader {
     size_t left;
     uint32_t count; /* commands that are still to come */
     uint64_t stamp_ms;
+    uint64_t down_since_ms;
     uint32_t origin;
 };
 

@@ -35,6 +35,7 @@ struct commit {
     struct batch batch;
     bool ran; /* the batch was run: the next commit_add begins another */
     uint64_t stamp_ms;
+    uint64_t down_since_ms; /* until the next batch has recorded it; 0 for none */
     struct slot slots[COMMIT_COMMANDS_MOST];
     uint8_t *arena; /* the answers' bodies */
     size_t arena_size, arena_room;
@@ -101,6 +102,12 @@ uint32_t
 commit_count(const struct commit *commit)
 {
     return commit->ran ? 0 : commit->batch.count;
+}
+
+void
+commit_resume(struct commit *commit, uint64_t down_since_ms)
+{
+    commit->down_since_ms = down_since_ms;
 }
 
 uint64_t
@@ -211,7 +218,7 @@ commit_run(struct commit *commit, uint64_t now_ms)
     begin_anew(commit);
     uint64_t last_ms = commit_stamp_ms(commit);
     uint64_t stamp_ms = now_ms > last_ms ? now_ms : last_ms; /* X1: never back */
-    if (commit->batch.count == 0 && core_next_due_ms(commit->core, stamp_ms) > stamp_ms)
+    if (commit->batch.count == 0 && commit->down_since_ms == 0 && core_next_due_ms(commit->core, stamp_ms) > stamp_ms)
         return STORE_DONE;
 
     commit->ran = true;
@@ -219,13 +226,15 @@ commit_run(struct commit *commit, uint64_t now_ms)
     if (!make_room_for_a_refusal(commit))
         return STORE_LOST;
     commit->stamp_ms = stamp_ms;
-    batch_stamp(&commit->batch, stamp_ms);
+    batch_stamp(&commit->batch, stamp_ms, commit->down_since_ms);
     if (!store_begin(commit->store)) {
         answer_fault(commit);
         return STORE_UNDONE;
     }
+    if (commit->down_since_ms != 0)
+        core_resume(commit->core, commit->down_since_ms, stamp_ms);
     bool ticked = core_tick(commit->core, stamp_ms);
-    if (!ticked && commit->batch.count == 0) {
+    if (!ticked && commit->batch.count == 0 && commit->down_since_ms == 0) {
         store_undo(commit->store);
         return STORE_DONE;
     }
@@ -237,6 +246,8 @@ commit_run(struct commit *commit, uint64_t now_ms)
     enum store_outcome outcome = store_commit(commit->store, commit->batch.bytes, commit->batch.size);
     if (outcome == STORE_UNDONE)
         answer_fault(commit);
+    else
+        commit->down_since_ms = 0;
     return outcome;
 }
 
@@ -271,6 +282,8 @@ commit_replay(struct commit *commit, uint64_t position, const uint8_t *batch, si
         return false;
     bool opened = batch_open(&reader, batch, size);
     assert(opened);
+    if (reader.down_since_ms != 0)
+        core_resume(commit->core, reader.down_since_ms, reader.stamp_ms);
     core_tick(commit->core, reader.stamp_ms);
     while (batch_next(&reader, &request, commit->scratch))
         core_apply(commit->core, &request);

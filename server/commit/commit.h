@@ -32,6 +32,10 @@ uint32_t commit_count(const struct commit *commit);
  * commit_add. STORE_LOST: the process must stop without answering. */
 enum store_outcome commit_run(struct commit *commit, uint64_t now_ms);
 
+/* Nobody was alive since this moment, which is the store's last stamp at the latest: the next commit_run records it
+ * before anything else, even if it has nothing else to do (X2). */
+void commit_resume(struct commit *commit, uint64_t down_since_ms);
+
 struct commit_answer {
     uint64_t tag;
     uint16_t opcode;

@@ -4,8 +4,8 @@
  * admissions and claims are kept in that clock, so that a freeze moves them all by its length and rewrites none.
  *
  * The tick works in small bites (policy tick_max) and the truth never waits for it: whoever looks at a hold or a ticket
- * compares its deadline with the batch's stamp. A deadline is over *at* its moment, not after it; hold_is_over() and
- * ticket_state_now() are the only places that know. */
+ * compares its deadline with the batch's stamp. A deadline is over *at* its moment, not after it; queue_is_over() is the
+ * only place that knows. */
 #include "server/core/internal.h"
 
 #define DAY_MS UINT64_C(86400000)
@@ -23,17 +23,72 @@ queue_sale_ms(const struct core *core, const struct queue_record *queue)
     return core->now_ms - frozen_total(core, queue);
 }
 
+/* Graces stand in ascending order and a deadline is put off once, by the first that it falls into, so the order of
+ * deadlines is the order of their ends: what is due next is due next with or without grace. */
+uint64_t
+queue_due(const struct queue_record *queue, uint64_t due)
+{
+    for (uint64_t i = 0; i < queue->grace_count; i++)
+        if (due >= queue->grace[i].from_due && due < queue->grace[i].ends_due)
+            return queue->grace[i].ends_due;
+    return due;
+}
+
+bool
+queue_is_over(const struct core *core, const struct queue_record *queue, uint64_t due)
+{
+    return queue_due(queue, due) <= queue_sale_ms(core, queue);
+}
+
 uint64_t
 queue_moment_ms(const struct queue_record *queue, uint64_t due)
 {
-    return queue->frozen_at_ms != 0 ? 0 : due + queue->frozen_ms;
+    return queue->frozen_at_ms != 0 ? 0 : queue_due(queue, due) + queue->frozen_ms;
+}
+
+/* A grace whose end has come makes no difference any more. When there is no room for one more, after eight downtimes
+ * within one grace, there is none: a crash loop keeps no seat for ever. */
+static void
+put_off(struct core *core, struct queue_record *queue, uint64_t down_since_ms)
+{
+    uint64_t sale_ms = queue_sale_ms(core, queue), kept = 0;
+
+    for (uint64_t i = 0; i < queue->grace_count; i++)
+        if (queue->grace[i].ends_due > sale_ms)
+            queue->grace[kept++] = queue->grace[i];
+    memset(&queue->grace[kept], 0, (queue->grace_count - kept) * sizeof *queue->grace);
+    queue->grace_count = kept;
+    if (queue->frozen_at_ms != 0 || kept == QUEUE_GRACES)
+        return;
+    uint64_t from_due = down_since_ms - queue->frozen_ms;
+    if (kept > 0 && queue->grace[kept - 1].ends_due > from_due)
+        from_due = queue->grace[kept - 1].ends_due; /* what the one before has put off is not put off again */
+    uint64_t ends_due = sale_ms + house_policy(core, HOUSE_POLICY_restart_grace_ms);
+    if (ends_due <= from_due)
+        return;
+    queue->grace[kept].from_due = from_due;
+    queue->grace[kept].ends_due = ends_due;
+    queue->grace_count++;
+}
+
+void
+queues_put_off(struct core *core, uint64_t down_since_ms)
+{
+    struct queue_record queue;
+
+    for (uint64_t queue_no = store_first_queue(core->store); queue_no != 0;) {
+        store_get_queue(core->store, queue_no, &queue);
+        put_off(core, &queue, down_since_ms);
+        store_put_queue(core->store, &queue);
+        queue_no = store_next_queue(core->store, queue.queue_id);
+    }
 }
 
 bool
 queue_has_backlog(const struct core *core, const struct queue_record *queue)
 {
     struct store_due due;
-    return store_next_due(core->store, queue->queue_no, &due) && due.due <= queue_sale_ms(core, queue);
+    return store_next_due(core->store, queue->queue_no, &due) && queue_is_over(core, queue, due.due);
 }
 
 static void
@@ -55,10 +110,11 @@ static bool
 end_due_of_queue(struct core *core, uint64_t queue_no)
 {
     struct store_due due;
+    struct queue_record queue;
     bool any = false;
-    uint64_t sale_ms = queue_sale_ms(core, store_see_queue(core->store, queue_no));
 
-    while (core->budget > 0 && store_next_due(core->store, queue_no, &due) && due.due <= sale_ms) {
+    store_get_queue(core->store, queue_no, &queue);
+    while (core->budget > 0 && store_next_due(core->store, queue_no, &due) && queue_is_over(core, &queue, due.due)) {
         core->budget--;
         end_one(core, &due);
         any = true;

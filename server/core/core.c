@@ -359,6 +359,20 @@ core_query(struct core *core, const struct core_request *request, uint64_t now_m
     return answer_with(core, message, result, false);
 }
 
+void
+core_resume(struct core *core, uint64_t down_since_ms, uint64_t now_ms)
+{
+    begin(core, NULL);
+    assert(now_ms >= core->house.stamp_ms);
+    core->now_ms = now_ms;
+    core->changing = true;
+    queues_put_off(core, down_since_ms);
+    core_emit(core, USHER_EVENT_RESUMED, 0, (struct event_row){.amount = (int64_t)(now_ms - down_since_ms)});
+    core_house(core)->stamp_ms = now_ms;
+    end(core);
+    core->changing = false;
+}
+
 bool
 core_tick(struct core *core, uint64_t now_ms)
 {

@@ -48,6 +48,11 @@ struct core_answer {
 /* What a query leaves behind: a TOUCH command to add to the next batch, if renew or claim is set. */
 typedef usher_touch_request core_trace;
 
+/* Before the tick of a batch: nobody was alive from down_since_ms on, the last stamp, until now (X2). Deadlines that
+ * fell into that time or within restart_grace_ms after it count as that grace's end: the interval is recorded, no deadline
+ * is rewritten, and each is put off once. Clocks of frozen queues stood still and need no grace. */
+void core_resume(struct core *core, uint64_t down_since_ms, uint64_t now_ms);
+
 /* Begin a batch's work at this stamp, which is at least the last batch's: ends what is due and admits from the queues,
  * up to the policy tick_max. Between store_begin and store_commit, as core_apply. Returns false if nothing changed. */
 bool core_tick(struct core *core, uint64_t now_ms);

@@ -86,8 +86,14 @@ void core_emit(struct core *core, enum usher_event_kind kind, uint64_t user_no, 
 /* --- clock.c --- */
 /* The queue's sale time now; it stands still while the queue is frozen. */
 uint64_t queue_sale_ms(const struct core *core, const struct queue_record *queue);
-/* The moment at which this sale time is reached, 0 while frozen, when nobody knows. */
+/* When a deadline is over, in sale time: itself, or the end of the grace that a downtime gave it (X2). */
+uint64_t queue_due(const struct queue_record *queue, uint64_t due);
+/* Whether it is over now: at its moment, not after it. */
+bool queue_is_over(const struct core *core, const struct queue_record *queue, uint64_t due);
+/* The moment at which it will be over, 0 while frozen, when nobody knows. */
 uint64_t queue_moment_ms(const struct queue_record *queue, uint64_t due);
+/* Nobody was alive since this moment: record the grace with every queue. */
+void queues_put_off(struct core *core, uint64_t down_since_ms);
 /* Whether something of this queue is due and not ended yet: the tick's bound was reached. */
 bool queue_has_backlog(const struct core *core, const struct queue_record *queue);
 /* End what is due everywhere and admit, within the budget. True if anything changed. */

@@ -32,7 +32,7 @@ ticket_due(const struct ticket_record *ticket)
 enum usher_place_state
 ticket_state_now(const struct core *core, const struct queue_record *queue, const struct ticket_record *ticket)
 {
-    if (ticket_is_live(ticket) && ticket_due(ticket) <= queue_sale_ms(core, queue))
+    if (ticket_is_live(ticket) && queue_is_over(core, queue, ticket_due(ticket)))
         return USHER_PLACE_EXPIRED;
     return (enum usher_place_state)ticket->state;
 }
@@ -346,8 +346,9 @@ wants_renewal(const struct core *core, const struct queue_record *queue, const s
     uint64_t sale_ms = queue_sale_ms(core, queue);
     uint64_t full = least(sale_ms + queue_policy(queue, QUEUE_POLICY_waiting_lease_ms),
                           absolute_due(core, queue, ticket));
+    uint64_t left_ms = ticket->end_due > sale_ms ? ticket->end_due - sale_ms : 0; /* 0: it lives on a grace */
     return ticket_state_now(core, queue, ticket) == USHER_PLACE_WAITING && full > ticket->end_due &&
-           ticket->end_due - sale_ms < queue_policy(queue, QUEUE_POLICY_waiting_lease_ms) / 2;
+           left_ms < queue_policy(queue, QUEUE_POLICY_waiting_lease_ms) / 2;
 }
 
 static void

@@ -29,7 +29,7 @@ result_first(usher_result one, usher_result other)
 bool
 hold_is_over(const struct core *core, const struct queue_record *queue, const struct hold_record *hold)
 {
-    return hold->end_due <= queue_sale_ms(core, queue);
+    return queue_is_over(core, queue, hold->end_due);
 }
 
 enum seat_state

@@ -56,6 +56,7 @@ struct house_record {
 };
 
 #define QUEUE_SAMPLES 8
+#define QUEUE_GRACES  8
 struct queue_record {
     uint64_t queue_no;
     uint32_t queue_id;
@@ -74,6 +75,10 @@ struct queue_record {
         uint64_t admitted_count;
     } sample[QUEUE_SAMPLES]; /* measured admissions, a ring for the estimate (Q11) */
     uint64_t sample_count;   /* ever taken */
+    struct {
+        uint64_t from_due, ends_due; /* deadlines in from_due .. ends_due - 1 count as ends_due */
+    } grace[QUEUE_GRACES];           /* downtimes, by sale time, ascending (X2) */
+    uint64_t grace_count;
 };
 
 struct concert_record {
