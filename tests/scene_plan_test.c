@@ -185,6 +185,16 @@ the_best_seats_are_chosen_among_those_that_are_free_now(void **state)
                 "@6000 bob reserve_best concert=1 date=1 count=2 grade=255 together=yes -> OK seat=2,3\n");
 }
 
+/* H9: rows know nothing of blocks: seats 61 to 70 are one row over two blocks of 64. */
+static void
+a_row_over_two_blocks_is_one_row(void **state)
+{
+    play(state, "house seats=70 row=10\n"
+                "@1000 ann join -> OK\n"
+                "@1000 admin block concert=1 date=1 seat=1..60 -> OK blocked_count=60\n"
+                "@1000 ann reserve_best concert=1 date=1 count=4 grade=255 together=yes -> OK seat=64..67\n");
+}
+
 /* H9: a wanted price grade is kept to. */
 static void
 the_best_seats_of_a_grade(void **state)
@@ -274,6 +284,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(the_best_seats_leave_no_lone_seat_if_that_can_be_avoided),
         cmocka_unit_test_scene(without_room_in_one_row_the_seats_are_scattered_or_refused),
         cmocka_unit_test_scene(the_best_seats_are_chosen_among_those_that_are_free_now),
+        cmocka_unit_test_scene(a_row_over_two_blocks_is_one_row),
         cmocka_unit_test_scene(the_best_seats_of_a_grade),
         cmocka_unit_test_scene(best_available_keeps_to_the_limits),
         cmocka_unit_test_scene(a_plan_edit_never_drops_a_seat_in_use),

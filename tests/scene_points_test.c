@@ -172,6 +172,20 @@ a_refused_charge_or_payment_stays_refused_under_its_id(void **state)
                 "@2000 ann refund payment=77 id=r -> PAYMENT_NOT_FOUND replayed\n");
 }
 
+/* M4: also of somebody who was never seen before. */
+static void
+a_strangers_refused_charge_is_remembered_as_well(void **state)
+{
+    play(state, "@1000 gateway charge user=zoe amount=0 id=z -> AMOUNT_INVALID\n"
+                "@1000 gateway charge user=zoe amount=0 id=z -> AMOUNT_INVALID replayed\n"
+                "@1000 gateway charge user=zoe amount=9 id=z -> MISMATCH\n"
+                "@1000 desk refund user=yan payment=1 id=z -> PAYMENT_NOT_FOUND\n"
+                "@1000 desk refund user=yan payment=1 id=z -> PAYMENT_NOT_FOUND replayed\n"
+                "@1000 desk pay user=xia reservation=1 id=z -> RESERVATION_NOT_FOUND\n"
+                "@1000 desk pay user=xia reservation=1 id=z -> RESERVATION_NOT_FOUND replayed\n"
+                "@1000 desk balance user=zoe -> OK balance=0\n");
+}
+
 /* M4, Q12: the refusal of a token is remembered for money too: the duplicate of a charge that came too early is dead.
  */
 static void
@@ -416,6 +430,27 @@ a_terminal_pays_for_a_user(void **state)
                 "@1000 ann place -> OK state=used\n");
 }
 
+/* B1, Q4: one payment at a terminal may use up places in several queues; each slot goes to its own next. */
+static void
+one_payment_uses_every_token_that_it_pays_for(void **state)
+{
+    play(state, "house price=0\n"
+                "house concert=2 plan=2 queue=2 price=0\n"
+                "queue 0 policy active_max=1\n"
+                "queue 2 policy active_max=1\n"
+                "@1000 ann join queue=0 -> OK\n"
+                "@1000 ann reserve concert=1 date=1 seat=1 -> OK\n"
+                "@1000 ann join queue=2 -> OK\n"
+                "@1000 ann reserve concert=2 date=1 seat=2 -> OK\n"
+                "@1000 bob join queue=0 -> OK state=waiting\n"
+                "@1000 cat join queue=2 -> OK state=waiting\n"
+                "@2000 desk pay user=ann reservation=ann.2,ann.1 -> OK concert=2,1\n"
+                "@2000 ann place token=queue:0 -> OK state=used\n"
+                "@2000 ann place token=queue:2 -> OK state=used\n"
+                "@2000 bob place -> OK state=active\n"
+                "@2000 cat place -> OK state=active\n");
+}
+
 /* B1: whoever pays with a token has used it, also for a seat that was held without one. */
 static void
 a_token_is_used_by_what_it_pays(void **state)
@@ -634,6 +669,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(nobody_fetches_anothers_answer),
         cmocka_unit_test_scene(an_organisers_request_is_known_by_its_client),
         cmocka_unit_test_scene(a_refused_charge_or_payment_stays_refused_under_its_id),
+        cmocka_unit_test_scene(a_strangers_refused_charge_is_remembered_as_well),
         cmocka_unit_test_scene(a_charge_that_came_too_early_stays_refused_under_its_id),
         cmocka_unit_test_scene(answers_without_money_are_forgotten_after_their_days),
         cmocka_unit_test_scene(a_payment_is_one_step),
@@ -647,6 +683,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(a_free_seat_is_paid_as_well),
         cmocka_unit_test_scene(a_receipt_is_the_ticket),
         cmocka_unit_test_scene(a_terminal_pays_for_a_user),
+        cmocka_unit_test_scene(one_payment_uses_every_token_that_it_pays_for),
         cmocka_unit_test_scene(a_token_is_used_by_what_it_pays),
         cmocka_unit_test_scene(a_refund_gives_the_points_back_and_frees_the_seat),
         cmocka_unit_test_scene(a_seat_is_refunded_once),

@@ -504,6 +504,30 @@ leaving_releases_the_holds(void **state)
                 "events none\n");
 }
 
+/* Q7: a place takes its own holds with it, not those of the same user's other places. */
+static void
+leaving_one_queue_keeps_the_holds_of_another(void **state)
+{
+    play(state, "house\n"
+                "house concert=2 plan=2 queue=2\n"
+                "house concert=3 plan=3 queue=3\n"
+                "@1000 ann join queue=0 -> OK state=active\n"
+                "@1000 ann reserve concert=1 date=1 seat=1 -> OK\n"
+                "@1000 ann join queue=2 -> OK state=active\n"
+                "@1000 ann reserve concert=2 date=1 seat=2 -> OK\n"
+                "@1000 ann join queue=3 -> OK state=active\n"
+                "@1000 ann reserve concert=3 date=1 seat=3 -> OK\n"
+                "@2000 ann leave token=queue:2 -> OK released_count=1\n"
+                "events seat_released:concert=2:seat=2 left:queue=2\n"
+                "@2000 ann holds token=queue:0 -> OK concert=1,3 seat=1,3\n"
+                "@2000 ann join queue=0 -> OK position=1 state=active\n"
+                "@2000 ann join queue=3 -> OK position=1 state=active\n"
+                "@2000 ann leave token=queue:0 -> OK released_count=1\n"
+                "@2000 ann holds token=queue:3 -> OK concert=3\n"
+                "@2000 ann leave token=queue:3 -> OK released_count=1\n"
+                "@2000 ann join queue=2 -> OK position=2\n");
+}
+
 /* Q7: leaving a place that ended otherwise says how it ended. */
 static void
 leaving_an_ended_place_says_how_it_ended(void **state)
@@ -601,6 +625,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(a_hold_extends_the_token_past_its_deadline),
         cmocka_unit_test_scene(no_hold_outlives_the_tokens_last_moment),
         cmocka_unit_test_scene(leaving_releases_the_holds),
+        cmocka_unit_test_scene(leaving_one_queue_keeps_the_holds_of_another),
         cmocka_unit_test_scene(leaving_an_ended_place_says_how_it_ended),
         cmocka_unit_test_scene(a_payment_releases_the_holds_it_did_not_pay),
         cmocka_unit_test_scene(after_its_end_a_place_is_given_up_for_good),

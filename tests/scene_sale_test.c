@@ -154,6 +154,50 @@ at_sold_out_waiters_are_told_so(void **state)
                 "@62000 dan join -> OK state=waiting sale=open position=4\n");
 }
 
+/* Q10: the opening may be moved: earlier admits at once, later stops admission again and throws nobody out. */
+static void
+the_opening_may_be_moved(void **state)
+{
+    play(state, "queue 0 policy admit_batch=1 opens_at_ms=500000\n"
+                "@1000 ann join -> OK state=waiting sale=gathering\n"
+                "@1000 bob join -> OK state=waiting sale=gathering\n"
+                "@2000 queue 0 policy opens_at_ms=1500\n"
+                "events queue_changed admitted:user=ann\n"
+                "@3000 queue 0 policy opens_at_ms=100000\n"
+                "@31500 ann place -> OK state=active sale=gathering\n"
+                "@31500 bob place -> OK state=waiting rank=1 sale=gathering\n"
+                "@99999 bob place -> OK state=waiting\n"
+                "@100000 bob place -> OK state=active sale=open\n");
+}
+
+/* Q10, Q4: whatever brings seats back after sold out lets the waiters go on: unblocking, a larger plan, a new date. */
+static void
+new_seats_reopen_a_sale_that_was_sold_out(void **state)
+{
+    play(state, "house seats=2 row=1 price=0\n"
+                "queue 0 policy active_max=1\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 bob join -> OK state=waiting\n"
+                "@1000 cat join -> OK state=waiting\n"
+                "@1000 dan join -> OK state=waiting\n"
+                "@1000 admin block concert=1 date=1 seat=2 -> OK\n"
+                "@1000 ann reserve concert=1 date=1 seat=1 -> OK\n"
+                "@1000 ann pay reservation=ann.1 -> OK\n"
+                "@2000 bob place -> OK state=waiting sale=sold_out\n"
+                "@3000 admin unblock concert=1 date=1 seat=2 -> OK\n"
+                "@3000 bob place -> OK state=active sale=open\n"
+                "@3000 bob reserve concert=1 date=1 seat=2 -> OK\n"
+                "@3000 bob pay reservation=bob.1 -> OK\n"
+                "@4000 cat place -> OK state=waiting sale=sold_out\n"
+                "@5000 admin put_plan plan=1 section=Hall:1:3:1:0 -> OK\n"
+                "@5000 cat place -> OK state=active sale=open\n"
+                "@5000 cat reserve concert=1 date=1 seat=3 -> OK\n"
+                "@5000 cat pay reservation=cat.1 -> OK\n"
+                "@6000 dan place -> OK state=waiting sale=sold_out\n"
+                "@7000 admin put_date concert=1 date=2 plan=1 starts=2592000000 price=0 -> OK\n"
+                "@7000 dan place -> OK state=active sale=open\n");
+}
+
 /* Q10: a seat that is only held may come back: not sold out. */
 static void
 a_house_with_a_held_seat_is_not_sold_out(void **state)
@@ -436,6 +480,8 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(a_freeze_may_end_in_a_pause),
         cmocka_unit_test_scene(people_gather_before_the_sale_and_are_admitted_when_it_opens),
         cmocka_unit_test_scene(at_sold_out_waiters_are_told_so),
+        cmocka_unit_test_scene(the_opening_may_be_moved),
+        cmocka_unit_test_scene(new_seats_reopen_a_sale_that_was_sold_out),
         cmocka_unit_test_scene(a_house_with_a_held_seat_is_not_sold_out),
         cmocka_unit_test_scene(the_estimate_comes_from_measured_admissions),
         cmocka_unit_test_scene(the_next_poll_grows_with_the_rank_and_stays_under_half_the_lease),

@@ -270,6 +270,21 @@ a_user_has_at_most_four_seats_of_a_date(void **state)
                 "@1000 ann reserve concert=1 date=1 seat=5 -> OK\n");
 }
 
+/* H4, H1: holds that are over don't count, swept or not. */
+static void
+holds_that_are_over_do_not_count_for_the_limits(void **state)
+{
+    play(state, "house dates=2\n"
+                "policy hold_ms=5000 holds_per_user=4 tick_max=1\n"
+                "@1000 bob join -> OK\n"
+                "@1000 bob reserve concert=1 date=2 seat=9 -> OK until=6000\n"
+                "@1000 ann join -> OK\n"
+                "@1000 ann reserve concert=1 date=1 seat=1..4 -> OK until=6000\n"
+                "wake off\n"
+                "@6000 ann reserve concert=1 date=1 seat=4..7 -> OK until=11000\n"
+                "@6000 ann holds -> OK seat=4..7\n");
+}
+
 /* H4: a refunded seat does not count any more. */
 static void
 a_refunded_seat_does_not_count_for_the_limit(void **state)
@@ -540,6 +555,21 @@ a_terminal_must_name_somebody(void **state)
                 "@1000 gateway charge amount=1 -> USER_MISSING\n");
 }
 
+/* H3, H4: terminal or phone, it is the same user. */
+static void
+a_terminal_finds_the_users_own_hold(void **state)
+{
+    play(state, "house\n"
+                "@1000 ann join -> OK\n"
+                "@1000 ann reserve concert=1 date=1 seat=7 -> OK until=301000\n"
+                "@2000 desk reserve user=ann concert=1 date=1 seat=7 -> OK until=301000 reservation=ann.1\n"
+                "@2000 desk reserve user=ann concert=1 date=1 seat=8,9,10 -> OK\n"
+                "@2000 ann reserve concert=1 date=1 seat=11 -> SEATS_PER_USER\n"
+                "@2000 desk reserve user=ann concert=1 date=1 seat=11 -> SEATS_PER_USER\n"
+                "@2000 desk release user=ann reservation=ann.1 -> OK released_count=1\n"
+                "@2000 ann reserve concert=1 date=1 seat=11 -> OK\n");
+}
+
 /* Q7: a terminal that goes by a user's token takes the hold under it: it ends with the token. */
 static void
 a_terminal_may_use_the_users_token(void **state)
@@ -573,6 +603,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(of_several_held_seats_the_latest_end_is_told),
         cmocka_unit_test_scene(the_form_of_a_request_is_checked),
         cmocka_unit_test_scene(a_user_has_at_most_four_seats_of_a_date),
+        cmocka_unit_test_scene(holds_that_are_over_do_not_count_for_the_limits),
         cmocka_unit_test_scene(a_refunded_seat_does_not_count_for_the_limit),
         cmocka_unit_test_scene(a_user_holds_at_most_sixteen_seats),
         cmocka_unit_test_scene(the_price_is_fixed_by_the_hold),
@@ -587,6 +618,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(a_swap_counts_what_it_gives_up),
         cmocka_unit_test_scene(a_terminal_reserves_for_a_user_without_a_token),
         cmocka_unit_test_scene(a_terminal_must_name_somebody),
+        cmocka_unit_test_scene(a_terminal_finds_the_users_own_hold),
         cmocka_unit_test_scene(a_terminal_may_use_the_users_token),
     };
     return usher_test_main(argc, argv, tests);
