@@ -54,6 +54,7 @@ a_plan_is_read_with_the_prices_of_a_date(void **state)
          "ann plan concert=1 date=1 -> OK plan=3 seat_count=35 section=Stalls:1:2:10:0,Circle:1:3:5:4\n"
          "ann plan concert=1 date=2 -> DATE_NOT_FOUND\n"
          "ann plan concert=2 date=1 -> CONCERT_NOT_FOUND\n"
+         "admin put_plan plan=3 section=Stalls:1:2:10:0,Circle:1:3:5:5 -> CATALOGUE_INVALID detail=1\n"
          "admin plans plan=3 -> OK seat_count=35 date_count=1 section=Stalls:1:2:10:0,Circle:1:3:5:4\n"
          "admin plans plan=1 -> PLAN_NOT_FOUND\n"
          "ann join -> OK\n"

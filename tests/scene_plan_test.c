@@ -63,6 +63,22 @@ a_block_of_a_held_seat_waits_for_the_holds_end(void **state)
                 "@6000 bob seats concert=1 date=1 -> OK free=3,5..50\n");
 }
 
+/* H8, H1: a hold that is over and not swept yet is no hold any more; a seat with a waiting block is not free then. */
+static void
+a_block_sees_what_is_over_before_it_is_swept(void **state)
+{
+    play(state, "house\n"
+                "policy hold_ms=5000 tick_max=1\n"
+                "@1000 ann join -> OK\n"
+                "@1000 ann reserve concert=1 date=1 seat=1..4 -> OK until=6000\n"
+                "@2000 admin block concert=1 date=1 seat=4 -> OK waiting=1\n"
+                "wake off\n"
+                "@6000 desk seats concert=1 date=1 -> OK free=1..3,5..50\n"
+                "@6000 admin block concert=1 date=1 seat=3 -> OK blocked=1 waiting=0\n"
+                "events hold_expired:seat=2 hold_expired:seat=3 seat_blocked:seat=3\n"
+                "@6000 desk seats concert=1 date=1 -> OK free=1,2,5..50\n");
+}
+
 /* H8: if the hold is paid, the block has waited in vain. */
 static void
 a_payment_beats_a_block_that_waits(void **state)
@@ -110,6 +126,7 @@ a_date_whose_seats_are_all_blocked_is_neither_held_nor_sold_out(void **state)
     play(state, "house seats=2 row=2\n"
                 "@1000 ann join -> OK\n"
                 "@1000 admin block concert=1 date=1 seat=1,2 -> OK\n"
+                "@1000 ann dates concert=1 -> OK status=on_sale free_count=0 held_count=0 sold_count=0\n"
                 "@1000 ann reserve_best concert=1 date=1 count=1 grade=255 -> NOT_ENOUGH_SEATS detail=0\n"
                 "@1000 ann reserve concert=1 date=1 seat=1 -> BLOCKED\n"
                 "@1000 bob join -> OK sale=open\n");
@@ -276,6 +293,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(blocked_seats_are_not_for_sale_until_unblocked),
         cmocka_unit_test_scene(a_block_names_seats_of_the_date_each_once),
         cmocka_unit_test_scene(a_block_of_a_held_seat_waits_for_the_holds_end),
+        cmocka_unit_test_scene(a_block_sees_what_is_over_before_it_is_swept),
         cmocka_unit_test_scene(a_payment_beats_a_block_that_waits),
         cmocka_unit_test_scene(a_forced_block_ends_the_hold),
         cmocka_unit_test_scene(a_sold_seat_cannot_be_blocked),

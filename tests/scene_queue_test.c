@@ -368,9 +368,11 @@ a_poll_renews_the_lease_when_less_than_half_is_left(void **state)
     play(state, "queue 0 policy admit_batch=1 active_max=1 claim_ms=0\n"
                 "@1000 ann join -> OK state=active\n"
                 "@1000 bob join -> OK state=waiting until=301000\n"
-                "@151000 bob place -> OK until=301000\n"
-                "@151000 bob place -> OK until=301000\n"
-                "@151001 bob place -> OK state=waiting\n"
+                "@151000 bob place -> OK until=301000\n");
+    uint64_t position = store_position(play_store(state));
+    play(state, "@151000 bob place -> OK until=301000\n");
+    assert_int_equal(store_position(play_store(state)), position); /* nothing was written */
+    play(state, "@151001 bob place -> OK state=waiting\n"
                 "@151001 bob place -> OK until=451001\n"
                 "@300000 bob place -> OK until=451001\n"
                 "@302000 bob place -> OK state=waiting\n"
@@ -489,6 +491,22 @@ no_hold_outlives_the_tokens_last_moment(void **state)
                 "@1801000 ann place -> OK state=expired\n");
 }
 
+/* Q9, Q7: a total that is lowered takes nothing from those who are active, nor from their new holds. */
+static void
+a_lowered_total_leaves_the_active_their_time(void **state)
+{
+    play(state, "house\n"
+                "queue 0 policy claim_ms=0\n"
+                "@1000 ann join -> OK until=601000\n"
+                "@2000 queue 0 policy active_ms=1000 active_total_ms=1000\n"
+                "@3000 ann place -> OK state=active until=601000\n"
+                "@3000 ann reserve concert=1 date=1 seat=7 -> OK until=303000\n"
+                "@400000 ann reserve concert=1 date=1 seat=8 -> OK until=601000\n"
+                "@600999 ann place -> OK state=active\n"
+                "@601000 ann place -> OK state=expired\n"
+                "@601000 bob join -> OK state=active until=602000\n");
+}
+
 /* Q7: leaving releases the holds in its own commit; leaving again changes nothing. */
 static void
 leaving_releases_the_holds(void **state)
@@ -586,7 +604,11 @@ a_token_ends_at_its_absolute_end(void **state)
                 "@20000 bob place -> OK state=waiting\n"
                 "@39000 bob place -> OK state=waiting\n"
                 "@58000 bob place -> OK state=waiting\n"
-                "@60999 bob place -> OK state=waiting until=61000\n"
+                "@60998 bob place -> OK state=waiting until=61000\n");
+    uint64_t position = store_position(play_store(state));
+    play(state, "@60999 bob place -> OK state=waiting until=61000\n");
+    assert_int_equal(store_position(play_store(state)), position); /* there is nothing to renew any more */
+    play(state, "@60999 bob place -> OK state=waiting until=61000\n"
                 "@60999 ann place -> OK state=active\n"
                 "@61000 ann place -> OK state=expired\n"
                 "@61000 bob place -> OK state=expired\n");
@@ -624,6 +646,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(active_time_ends_and_takes_the_holds_with_it),
         cmocka_unit_test_scene(a_hold_extends_the_token_past_its_deadline),
         cmocka_unit_test_scene(no_hold_outlives_the_tokens_last_moment),
+        cmocka_unit_test_scene(a_lowered_total_leaves_the_active_their_time),
         cmocka_unit_test_scene(leaving_releases_the_holds),
         cmocka_unit_test_scene(leaving_one_queue_keeps_the_holds_of_another),
         cmocka_unit_test_scene(leaving_an_ended_place_says_how_it_ended),

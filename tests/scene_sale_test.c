@@ -236,6 +236,20 @@ the_estimate_comes_from_measured_admissions(void **state)
                 "@91000 u12 place -> OK state=waiting rank=6 estimate=60000\n");
 }
 
+/* Q11: while nobody is being admitted the wait is unknown. */
+static void
+without_admissions_the_estimate_is_unknown(void **state)
+{
+    play(state, "queue 0 policy active_max=1 claim_ms=0\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 bob join -> OK state=waiting\n"
+                "tick @31000\n"
+                "bob place -> OK rank=1 estimate!=unknown\n");
+    for (unsigned i = 2; i <= 9; i++)
+        play_format(state, "tick @%u\n", 1000 + i * 30000);
+    play(state, "bob place -> OK rank=1 state=waiting estimate=unknown\n");
+}
+
 /* Q11, Q6: next_poll grows with the rank, carries jitter, and stays under half the lease whatever the rank. */
 static void
 the_next_poll_grows_with_the_rank_and_stays_under_half_the_lease(void **state)
@@ -248,7 +262,7 @@ the_next_poll_grows_with_the_rank_and_stays_under_half_the_lease(void **state)
         play_format(state, "u%u join -> OK rank=%u next_poll>=1000 next_poll<150000\n", i, i);
     play(state, "u1000 place -> OK rank=1000 next_poll>=21000 next_poll<=26250\n"
                 "u2000 place -> OK rank=2000 next_poll>=41000 next_poll<=51250\n"
-                "u3999 place -> OK rank=3999 next_poll>=60000 next_poll<=75000\n"
+                "u3999 place -> OK rank=3999 next_poll>60000 next_poll<=75000\n"
                 "audit on\n");
 }
 
@@ -351,7 +365,10 @@ a_token_of_another_queue_is_refused(void **state)
                 "@1000 ann reserve concert=1 date=1 seat=1 token=queue:0 -> OK\n"
                 "@1000 ann release reservation=ann.1 token=queue:0 -> TOKEN_OTHER_QUEUE\n"
                 "@1000 ann pay reservation=ann.1 token=queue:0 -> TOKEN_OTHER_QUEUE\n"
-                "@1000 ann swap concert=1 date=1 reservation=ann.1 seat=2 token=queue:0 -> TOKEN_OTHER_QUEUE\n");
+                "@1000 ann swap concert=1 date=1 reservation=ann.1 seat=2 token=queue:0 -> TOKEN_OTHER_QUEUE\n"
+                "@1000 ann swap concert=1 date=1 reservation=ann.1 seat=51 token=queue:0 -> TOKEN_OTHER_QUEUE\n"
+                "@1000 ann pay reservation=ann.1,ann.1 token=queue:0 -> TOKEN_OTHER_QUEUE\n"
+                "@1000 ann pay reservation=ann.1,99 token=queue:0 -> TOKEN_OTHER_QUEUE\n");
 }
 
 /* Q12: of several results the one higher in results.def: USED and EXPIRED before OTHER_QUEUE before WAITING. */
@@ -458,6 +475,7 @@ what_is_due_is_over_before_it_is_swept(void **state)
                 "@1000 cat join -> OK state=active\n"
                 "@1000 ann reserve concert=1 date=1 seat=1,2,3 -> OK until=6000\n"
                 "@2000 bob reserve concert=1 date=1 seat=4 -> OK until=7000\n"
+                "@7000 ann holds -> OK count=0\n"
                 "@7000 cat seats concert=1 date=1 -> OK free=1..50\n"
                 "@7000 ann holds -> OK count=0\n"
                 "@7000 bob holds -> OK count=0\n"
@@ -484,6 +502,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(new_seats_reopen_a_sale_that_was_sold_out),
         cmocka_unit_test_scene(a_house_with_a_held_seat_is_not_sold_out),
         cmocka_unit_test_scene(the_estimate_comes_from_measured_admissions),
+        cmocka_unit_test_scene(without_admissions_the_estimate_is_unknown),
         cmocka_unit_test_scene(the_next_poll_grows_with_the_rank_and_stays_under_half_the_lease),
         cmocka_unit_test_scene(polls_must_fit_twice_into_every_lease),
         cmocka_unit_test_scene(active_time_is_never_longer_than_the_total),

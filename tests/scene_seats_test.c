@@ -161,6 +161,7 @@ asking_again_for_ones_own_seat_keeps_the_deadline(void **state)
                 "@5999 ann reserve concert=1 date=1 seat=7 -> OK until=6000 reservation=1\n"
                 "events none\n"
                 "@5999 ann reserve concert=1 date=1 seat=7,8 -> OK until=6000 seat=7,8 reservation=1,2\n"
+                "@5999 ann reserve concert=1 date=1 seat=8,7 -> OK until=6000 seat=8,7\n"
                 "@5999 ann holds -> OK seat=7,8 until=6000,10999\n"
                 "@6000 ann reserve concert=1 date=1 seat=7 -> OK until=11000 reservation=3\n");
 }
