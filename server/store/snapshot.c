@@ -30,10 +30,8 @@ store_snapshot_meta(const struct store *store, struct store_meta *meta)
 {
     const struct disk_meta *kept = &store->disk->meta;
 
-    *meta = (struct store_meta){.schema = kept->schema,
-                                .position = kept->position,
-                                .cut = kept->cut,
-                                .pass_start = kept->pass_start};
+    *meta = (struct store_meta){
+        .schema = kept->schema, .position = kept->position, .cut = kept->cut, .pass_start = kept->pass_start};
     meta->consumer_cursor = disk_consumer_cursor(store);
     return store->trouble->status == STORE_OK;
 }
@@ -159,7 +157,9 @@ row_of(unsigned table, const MDB_val *last, const MDB_val *key, const MDB_val *v
     }
     good = disk_value_good(table, key, value, &row.size);
     row.bytes = value->mv_data;
-    row.problem = !good ? "the check does not fit" : !ascends(table, last, key) ? "its key is out of order" : form_of(&row);
+    row.problem = !good                        ? "the check does not fit"
+                  : !ascends(table, last, key) ? "its key is out of order"
+                                               : form_of(&row);
     return row;
 }
 
