@@ -18,6 +18,7 @@
 #include "server/store/disk_open.h"
 #include "server/store/journal.h"
 #include "server/store/snapshot.h"
+#include "server/store/unmade.h"
 
 #define STORE_FILE          "store.mdb"
 #define MAP_BYTES_USUAL     (UINT64_C(256) << 30)
@@ -230,7 +231,7 @@ open_file(const struct opening *opening, bool *fresh)
     struct disk *disk = opening->store->disk;
     enum store_status status;
     MDB_txn *txn;
-    int error = disk_env_open(disk);
+    int error = disk_env_open_first(disk, opening->options->directory);
 
     if (error == 0)
         error = lmdb_txn_begin(disk->env, 0, &txn);

@@ -1,0 +1,124 @@
+/* load.c: power_load: a sale on a store with its syncs on, to be run under shim.c: many buyers at once, from joining to
+ * a refund, the history's consumer and the sweep between their batches, now and then a restart. After each batch, when
+ * its answers would be sent, it marks the log with what was promised.
+ *
+ *     power_load DIRECTORY SEED BATCHES [unsafe]
+ *
+ * With "unsafe" the store does not sync: what a cut leaves of that must be found to be wrong. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/power/promise.h"
+#include "tests/power/record.h"
+#include "tests/sale.h"
+
+#define BATCH_MOST 12u
+
+struct load {
+    struct store_options options;
+    struct sale sale;
+    struct sale_buyer buyer[SALE_BUYERS_MOST];
+    uint32_t first, last; /* buyers at work */
+    uint64_t random;
+};
+
+static uint64_t
+below(struct load *load, uint64_t limit)
+{
+    uint64_t value = load->random += 0x9e3779b97f4a7c15u;
+
+    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
+    value = (value ^ value >> 27) * 0x94d049bb133111ebu;
+    return (value ^ value >> 31) % limit;
+}
+
+static _Noreturn void
+end(const char *why)
+{
+    fprintf(stderr, "power_load: %s\n", why);
+    exit(1);
+}
+
+static void
+open_sale(struct load *load)
+{
+    char why[512] = "";
+
+    if (!sale_open(&load->sale, &load->options, why, sizeof why))
+        end(why);
+}
+
+static void
+mark(const struct load *load)
+{
+    const struct promise promise = promise_of(load->sale.store);
+
+    power_mark(&promise, sizeof promise);
+}
+
+/* One batch of different buyers' next steps. */
+static void
+run_batch(struct load *load)
+{
+    uint32_t chosen[BATCH_MOST], count = 0, wanted = 1 + (uint32_t)below(load, BATCH_MOST);
+
+    for (uint32_t tries = 0; tries < 4 * wanted && count < wanted; tries++) {
+        uint32_t who = load->first + (uint32_t)below(load, load->last - load->first);
+        bool free_now = load->buyer[who].step < SALE_STEPS;
+        for (uint32_t i = 0; i < count; i++)
+            free_now = free_now && chosen[i] != who;
+        if (free_now && !sale_add(&load->sale, &load->buyer[who]))
+            end("a batch was refused");
+        if (free_now)
+            chosen[count++] = who;
+    }
+    while (load->first < load->last && load->buyer[load->first].step == SALE_STEPS)
+        load->first++;
+    if (load->last < SALE_BUYERS_MOST && load->last - load->first < 40)
+        load->last++;
+    if (count == 0)
+        return;
+    if (sale_run(&load->sale) != STORE_DONE)
+        end("a batch was not done");
+    for (uint32_t i = 0; i < count; i++)
+        if (!sale_take(&load->sale, &load->buyer[chosen[i]], i))
+            end("a command was refused");
+    mark(load);
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct load load;
+
+    if (argc < 4 || power_mark == NULL)
+        end("usage, under the shim: power_load DIRECTORY SEED BATCHES [unsafe]");
+    load.random = strtoull(argv[2], NULL, 10);
+    load.options = (struct store_options){.directory = argv[1],
+                                          .map_bytes = UINT64_C(1) << 28,
+                                          .slice_records = 24,
+                                          .journal_bytes = 6000,
+                                          .unsafe_no_sync = argc > 4 && strcmp(argv[4], "unsafe") == 0};
+    for (uint32_t who = 0; who < SALE_BUYERS_MOST; who++)
+        load.buyer[who].number = who + 1;
+    load.last = 20;
+    open_sale(&load);
+    mark(&load); /* the store is there, empty */
+    if (!sale_add_house(&load.sale) || sale_run(&load.sale) != STORE_DONE || !sale_took_house(&load.sale))
+        end("no house");
+    mark(&load);
+    for (uint64_t left = strtoull(argv[3], NULL, 10); left > 0; left--) {
+        run_batch(&load);
+        if (below(&load, 6) == 0 && store_consumer_step(load.sale.store, 32) == STORE_STEP_FAILED)
+            end("the history's consumer failed");
+        if (below(&load, 25) == 0)
+            store_idle(load.sale.store);
+        if (below(&load, 100) == 0) {
+            sale_close(&load.sale);
+            open_sale(&load);
+        }
+    }
+    sale_close(&load.sale);
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* record.h: the log that shim.c writes and image.c reads: what a program did to the file of a store, in order.
+ *
+ *     log      record, record ...
+ *     record   struct power_record, then `size` bytes of data (of a write or a mark)
+ *
+ * A mark is the program's own word, by power_mark: "what I say here was acknowledged after the records before it". */
+#ifndef TESTS_POWER_RECORD_H
+#define TESTS_POWER_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define POWER_MAGIC   0x52574f50u /* "POWR" */
+#define POWER_LOG_ENV "USHER_POWER_LOG"
+
+enum power_kind {
+    POWER_WRITE = 1,  /* into the page cache; on the disk at the next sync, or any time before */
+    POWER_SYNC_WRITE, /* through a descriptor opened with O_DSYNC or O_SYNC: on the disk when it returns */
+    POWER_SYNC,       /* fsync, fdatasync: everything before it is on the disk when it returns */
+    POWER_TRUNCATE,   /* offset is the new length */
+    POWER_MARK
+};
+
+struct power_record {
+    uint32_t magic;
+    uint32_t kind;
+    uint64_t offset;
+    uint64_t size;
+};
+
+/* In the program under the shim: put a mark into the log. A weak symbol, NULL without the shim. */
+void power_mark(const void *data, size_t size) __attribute__((weak));
+
+#endif

@@ -1,0 +1,258 @@
+/* shim.c: preloaded into a program that has a store open, records everything that changes the store's file or makes it
+ * durable, in order, into the log that USHER_POWER_LOG names (record.h). image.c builds from it what a power cut would
+ * leave behind.
+ *
+ * LMDB 0.9.24 writes a transaction like this: its pages through one descriptor (lseek and writev for neighbours, pwrite
+ * for one), then fdatasync, then 120 bytes of a meta page by pwrite through a second descriptor, opened with O_DSYNC.
+ *
+ * Syncs are recorded and not carried out: the disk of the test machine proves nothing, and the log is what counts. One
+ * lock is held over each call and its record, so that the log's order is the order in which things happened. */
+#define _GNU_SOURCE 1
+#include <assert.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "tests/power/record.h"
+
+#define EVERYBODYS       __attribute__((visibility("default")))
+#define DESCRIPTORS_MOST 4096
+#define STORE_FILE       "/store.mdb"
+
+enum watched { NOT_WATCHED, WATCHED, WATCHED_SYNC };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned char watched[DESCRIPTORS_MOST];
+static int log_fd = -1;
+
+/* The libc's own, by name. */
+static void *
+libc_of(const char *name)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+
+    assert(found != NULL);
+    return found;
+}
+
+#define LIBC(result, name, ...)                                                                                        \
+    static result (*real)(__VA_ARGS__);                                                                                \
+    if (real == NULL)                                                                                                  \
+    real = (result(*)(__VA_ARGS__))libc_of(#name)
+
+/* --- the log ------------------------------------------------------------------------------------------------- */
+static void
+write_whole(const void *data, size_t size)
+{
+    const char *next = data;
+    LIBC(ssize_t, write, int, const void *, size_t);
+
+    while (size > 0) {
+        ssize_t written = real(log_fd, next, size);
+        assert(written > 0);
+        next += written;
+        size -= (size_t)written;
+    }
+}
+
+static void
+record(enum power_kind kind, uint64_t offset, const struct iovec *parts, int count)
+{
+    struct power_record head = {.magic = POWER_MAGIC, .kind = kind, .offset = offset};
+
+    if (log_fd < 0)
+        return;
+    for (int i = 0; i < count; i++)
+        head.size += parts[i].iov_len;
+    write_whole(&head, sizeof head);
+    for (int i = 0; i < count; i++)
+        write_whole(parts[i].iov_base, parts[i].iov_len);
+}
+
+EVERYBODYS void
+power_mark(const void *data, size_t size)
+{
+    const struct iovec part = {(void *)(uintptr_t)data, size};
+
+    pthread_mutex_lock(&lock);
+    record(POWER_MARK, 0, &part, 1);
+    pthread_mutex_unlock(&lock);
+}
+
+static enum watched
+how_watched(int fd)
+{
+    return fd >= 0 && fd < DESCRIPTORS_MOST ? (enum watched)watched[fd] : NOT_WATCHED;
+}
+
+/* --- opening and closing ------------------------------------------------------------------------------------ */
+static void
+note_open(int fd, const char *path, int flags)
+{
+    size_t length = strlen(path), tail = sizeof STORE_FILE - 1;
+
+    if (fd < 0 || fd >= DESCRIPTORS_MOST)
+        return;
+    pthread_mutex_lock(&lock);
+    watched[fd] = NOT_WATCHED;
+    if (length > tail && strcmp(path + length - tail, STORE_FILE) == 0)
+        watched[fd] = (flags & (O_DSYNC | O_SYNC)) != 0 ? WATCHED_SYNC : WATCHED;
+    if (watched[fd] != NOT_WATCHED && log_fd < 0 && getenv(POWER_LOG_ENV) != NULL) {
+        LIBC(int, open, const char *, int, ...);
+        log_fd = real(getenv(POWER_LOG_ENV), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        assert(log_fd >= 0);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+#define OPEN(name)                                                                                                     \
+    EVERYBODYS int name(const char *path, int flags, ...)                                                              \
+    {                                                                                                                  \
+        va_list rest;                                                                                                  \
+        mode_t mode = 0;                                                                                               \
+        LIBC(int, name, const char *, int, ...);                                                                       \
+                                                                                                                       \
+        va_start(rest, flags);                                                                                         \
+        if ((flags & (O_CREAT | O_TMPFILE)) != 0)                                                                      \
+            mode = va_arg(rest, mode_t);                                                                               \
+        va_end(rest);                                                                                                  \
+        int fd = real(path, flags, mode);                                                                              \
+        note_open(fd, path, flags);                                                                                    \
+        return fd;                                                                                                     \
+    }
+OPEN(open)
+OPEN(open64)
+
+EVERYBODYS int
+close(int fd)
+{
+    LIBC(int, close, int);
+
+    pthread_mutex_lock(&lock);
+    if (how_watched(fd) != NOT_WATCHED)
+        watched[fd] = NOT_WATCHED;
+    int result = real(fd);
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+/* --- writing ------------------------------------------------------------------------------------------------- */
+/* What was written of these parts, beginning there. */
+static void
+record_write(int fd, uint64_t offset, const struct iovec *parts, int count, ssize_t written)
+{
+    enum power_kind kind = how_watched(fd) == WATCHED_SYNC ? POWER_SYNC_WRITE : POWER_WRITE;
+    size_t left = written > 0 ? (size_t)written : 0;
+
+    for (int i = 0; i < count && left > 0; i++) {
+        struct iovec part = parts[i];
+        part.iov_len = part.iov_len < left ? part.iov_len : left;
+        record(kind, offset, &part, 1);
+        offset += part.iov_len;
+        left -= part.iov_len;
+    }
+}
+
+#define PWRITE(name)                                                                                                   \
+    EVERYBODYS ssize_t name(int fd, const void *data, size_t size, off_t offset)                                       \
+    {                                                                                                                  \
+        const struct iovec part = {(void *)(uintptr_t)data, size};                                                     \
+        LIBC(ssize_t, name, int, const void *, size_t, off_t);                                                         \
+                                                                                                                       \
+        if (how_watched(fd) == NOT_WATCHED)                                                                            \
+            return real(fd, data, size, offset);                                                                       \
+        pthread_mutex_lock(&lock);                                                                                     \
+        ssize_t written = real(fd, data, size, offset);                                                                \
+        record_write(fd, (uint64_t)offset, &part, 1, written);                                                         \
+        pthread_mutex_unlock(&lock);                                                                                   \
+        return written;                                                                                                \
+    }
+PWRITE(pwrite)
+PWRITE(pwrite64)
+
+#define PWRITEV(name)                                                                                                  \
+    EVERYBODYS ssize_t name(int fd, const struct iovec *parts, int count, off_t offset)                                \
+    {                                                                                                                  \
+        LIBC(ssize_t, name, int, const struct iovec *, int, off_t);                                                    \
+                                                                                                                       \
+        if (how_watched(fd) == NOT_WATCHED)                                                                            \
+            return real(fd, parts, count, offset);                                                                     \
+        pthread_mutex_lock(&lock);                                                                                     \
+        ssize_t written = real(fd, parts, count, offset);                                                              \
+        record_write(fd, (uint64_t)offset, parts, count, written);                                                     \
+        pthread_mutex_unlock(&lock);                                                                                   \
+        return written;                                                                                                \
+    }
+PWRITEV(pwritev)
+PWRITEV(pwritev64)
+
+EVERYBODYS ssize_t
+writev(int fd, const struct iovec *parts, int count)
+{
+    LIBC(ssize_t, writev, int, const struct iovec *, int);
+
+    if (how_watched(fd) == NOT_WATCHED)
+        return real(fd, parts, count);
+    pthread_mutex_lock(&lock);
+    off_t offset = lseek(fd, 0, SEEK_CUR);
+    ssize_t written = real(fd, parts, count);
+    record_write(fd, (uint64_t)offset, parts, count, written);
+    pthread_mutex_unlock(&lock);
+    return written;
+}
+
+EVERYBODYS ssize_t
+write(int fd, const void *data, size_t size)
+{
+    const struct iovec part = {(void *)(uintptr_t)data, size};
+    LIBC(ssize_t, write, int, const void *, size_t);
+
+    if (how_watched(fd) == NOT_WATCHED)
+        return real(fd, data, size);
+    pthread_mutex_lock(&lock);
+    off_t offset = lseek(fd, 0, SEEK_CUR);
+    ssize_t written = real(fd, data, size);
+    record_write(fd, (uint64_t)offset, &part, 1, written);
+    pthread_mutex_unlock(&lock);
+    return written;
+}
+
+#define FTRUNCATE(name)                                                                                                \
+    EVERYBODYS int name(int fd, off_t length)                                                                          \
+    {                                                                                                                  \
+        LIBC(int, name, int, off_t);                                                                                   \
+                                                                                                                       \
+        if (how_watched(fd) == NOT_WATCHED)                                                                            \
+            return real(fd, length);                                                                                   \
+        pthread_mutex_lock(&lock);                                                                                     \
+        int result = real(fd, length);                                                                                 \
+        if (result == 0)                                                                                               \
+            record(POWER_TRUNCATE, (uint64_t)length, NULL, 0);                                                         \
+        pthread_mutex_unlock(&lock);                                                                                   \
+        return result;                                                                                                 \
+    }
+FTRUNCATE(ftruncate)
+FTRUNCATE(ftruncate64)
+
+/* --- syncing ------------------------------------------------------------------------------------------------- */
+#define SYNC(name)                                                                                                     \
+    EVERYBODYS int name(int fd)                                                                                        \
+    {                                                                                                                  \
+        LIBC(int, name, int);                                                                                          \
+                                                                                                                       \
+        if (how_watched(fd) == NOT_WATCHED)                                                                            \
+            return real(fd);                                                                                           \
+        pthread_mutex_lock(&lock);                                                                                     \
+        record(POWER_SYNC, 0, NULL, 0);                                                                                \
+        pthread_mutex_unlock(&lock);                                                                                   \
+        return 0;                                                                                                      \
+    }
+SYNC(fsync)
+SYNC(fdatasync)

@@ -1,0 +1,151 @@
+/* power_test.c: the power fails at every moment of a sale (X3). tests/power/ has how: a shim records what the store
+ * writes and syncs, images of the disk are built from it, and each is opened. */
+#include "tests/test.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/power/check.h"
+#include "tests/store_help.h"
+
+#define SEED    1
+#define BATCHES 220
+#define IMAGES  4000
+
+/* X3, S5: at every sync, between any two writes and in the middle of each, with the unsynced writes there or not in any
+ * order and torn at sectors of 512 bytes: the store opens, what was acknowledged is there, the audit passes. */
+static void
+a_power_cut_at_any_moment_loses_nothing_acknowledged(void **state)
+{
+    struct help_folder folder;
+    struct power_counts counts;
+    char why[1024] = "";
+    (void)state;
+
+    help_folder_make(&folder);
+    if (!power_record_load(folder.parent, SEED, BATCHES, false, why, sizeof why) ||
+        !power_check_log(folder.parent, SEED, IMAGES, &counts, why, sizeof why))
+        fail_msg("%s", why);
+    print_message("%llu images of %llu records: %llu sync boundaries, %llu batches; %llu before the store was made, "
+                  "%llu with a batch that nobody had heard of\n",
+                  (unsigned long long)counts.images, (unsigned long long)counts.records,
+                  (unsigned long long)counts.boundaries, (unsigned long long)counts.batches,
+                  (unsigned long long)counts.unmade, (unsigned long long)counts.unheard);
+    assert_true(counts.images >= 500);
+    assert_true(counts.batches >= BATCHES / 2);
+    assert_true(counts.boundaries >= 2 * counts.batches);
+    assert_true(counts.unheard > 0);
+    help_folder_remove(&folder);
+}
+
+/* X3: the same cuts find fault with a store that does not sync, or they would prove nothing. */
+static void
+the_same_cuts_find_fault_with_a_store_that_does_not_sync(void **state)
+{
+    struct help_folder folder;
+    struct power_counts counts;
+    char why[1024] = "";
+    (void)state;
+
+    help_folder_make(&folder);
+    if (!power_record_load(folder.parent, SEED, BATCHES, true, why, sizeof why))
+        fail_msg("%s", why);
+    assert_false(power_check_log(folder.parent, SEED, IMAGES, &counts, why, sizeof why));
+    print_message("after %llu images: %s\n", (unsigned long long)counts.images, why);
+    assert_int_equal(counts.boundaries, 0);
+    help_folder_remove(&folder);
+}
+
+/* --- a store that was never made --------------------------------------------------------------------------------- */
+static void
+open_store_file(const struct help_folder *folder, char *path, size_t path_size, int *fd)
+{
+    snprintf(path, path_size, "%s/store.mdb", folder->path);
+    *fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(*fd >= 0);
+}
+
+/* Make a store and spoil these pages of it; it must be refused, and its bytes stay. */
+static void
+spoil_and_open(bool large, unsigned first_page, unsigned pages)
+{
+    static const uint8_t zeroes[4096];
+    const size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
+    struct help_folder folder;
+    struct help_random random = {3};
+    struct store_options options = {.map_bytes = UINT64_C(1) << 28, .unsafe_no_sync = true};
+    struct store *store;
+    struct stat before, after;
+    char path[512], why[512] = "";
+    int fd;
+
+    assert_true(page_size <= sizeof zeroes);
+    help_folder_make(&folder);
+    store = help_open(&folder, NULL);
+    for (int round = 0; round < (large ? 60 : 1); round++)
+        help_batch(store, &random, 25);
+    store_close(store);
+    open_store_file(&folder, path, sizeof path, &fd);
+    for (unsigned page = first_page; page < first_page + pages; page++)
+        assert_int_equal(pwrite(fd, zeroes, page_size, (off_t)(page * page_size)), page_size);
+    assert_int_equal(fstat(fd, &before), 0);
+    assert_true(!large || before.st_size > 256 << 10);
+    options.directory = folder.path;
+    assert_int_equal(store_open(&options, &store, why, sizeof why), STORE_NOT_ONE);
+    assert_int_equal(fstat(fd, &after), 0);
+    assert_int_equal(after.st_size, before.st_size);
+    close(fd);
+    help_folder_remove(&folder);
+}
+
+/* X3: zeroes where a store's meta pages were are damage, not a store that was never made; nothing is emptied. */
+static void
+a_store_with_a_spoilt_meta_page_is_refused_and_left_as_it_is(void **state)
+{
+    (void)state;
+
+    spoil_and_open(false, 0, 1);
+    spoil_and_open(false, 1, 1);
+    spoil_and_open(true, 0, 2);
+}
+
+/* A file of somebody else's is no store that was never made, however short. */
+static void
+a_strangers_file_is_never_emptied(void **state)
+{
+    struct store_options options = {.map_bytes = UINT64_C(1) << 28, .unsafe_no_sync = true};
+    struct help_folder folder;
+    struct store *store;
+    char path[512], why[512] = "";
+    struct stat after;
+    (void)state;
+
+    help_folder_make(&folder);
+    assert_int_equal(mkdir(folder.path, 0700), 0);
+    snprintf(path, sizeof path, "%s/store.mdb", folder.path);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "a letter", 8), 8);
+    options.directory = folder.path;
+    assert_int_equal(store_open(&options, &store, why, sizeof why), STORE_NOT_ONE);
+    assert_int_equal(fstat(fd, &after), 0);
+    assert_int_equal(after.st_size, 8);
+    close(fd);
+    help_folder_remove(&folder);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_power_cut_at_any_moment_loses_nothing_acknowledged),
+        cmocka_unit_test(a_store_with_a_spoilt_meta_page_is_refused_and_left_as_it_is),
+        cmocka_unit_test(a_strangers_file_is_never_emptied),
+        cmocka_unit_test(the_same_cuts_find_fault_with_a_store_that_does_not_sync),
+    };
+
+    return usher_test_main(argc, argv, tests);
+}
