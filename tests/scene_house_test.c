@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/core/core.h"
+#include "tests/play_text.h"
 
 /* --- the catalogue ----------------------------------------------------------------------------------------- */
 /* C3: a change of the catalogue shows at once, and its version with it; what is no change of it leaves the version. */
@@ -504,6 +505,46 @@ read_scenes(void)
     return text;
 }
 
+static bool
+holds(struct play_people *people, const usher_layout *layout, const void *body, const char *condition)
+{
+    char why[TEXT_WHY_SIZE] = "";
+    bool true_of_it = text_expect(people, layout, body, condition, why);
+    assert_int_equal(true_of_it, why[0] == '\0'); /* who is refused is told why */
+    return true_of_it;
+}
+
+/* S6: what a scene expects is compared: each of these would be noticed if another answer came. */
+static void
+an_expectation_that_is_not_met_is_noticed(void **state)
+{
+    static const char *const met[] = {
+        "until=5000", "until>4999",     "until<=5000", "until!=5001",         "seat=7,8", "seat=7..8", "price=10",
+        "count=2",    "hold=1:1:1:7,2", "price>=10",   "reservation=ann.1,2",
+    };
+    static const char *const missed[] = {
+        "until=5001", "until>5000", "until<5000", "until!=5000", "seat=8,7",          "seat=7",
+        "seat=7,8,9", "price=11",   "price>10",   "count=3",     "hold=1:1:1:7",      "hold=1:1:1:8,2",
+        "seat=7..9",  "until=x",    "no_such=1",  "until",       "reservation=ann.2", "hold=1:1:1:7,2,3:1",
+    };
+    const usher_layout *layout = usher_message_of(USHER_OPCODE_RESERVE)->reply;
+    usher_reserve_reply reply = {.until_ms = PLAY_BASE_MS + 5000, .hold_count = 2};
+    struct play_people *people = people_open();
+
+    (void)state;
+    numbers_add(&people_named(people, "ann")->reservations, 1);
+    for (uint32_t i = 0; i < 2; i++)
+        reply.hold[i] =
+            (usher_hold){.reservation_id = i + 1, .concert_id = 1, .date_id = 1, .seat_no = 7 + i, .price = 10};
+    for (size_t i = 0; i < sizeof met / sizeof *met; i++)
+        if (!holds(people, layout, &reply, met[i]))
+            fail_msg("%s is true", met[i]);
+    for (size_t i = 0; i < sizeof missed / sizeof *missed; i++)
+        if (holds(people, layout, &reply, missed[i]))
+            fail_msg("%s is not true", missed[i]);
+    people_close(people);
+}
+
 /* S6: every answer that the core can give, and every request that it answers, stands in a scene. */
 static void
 every_result_and_every_request_has_a_scene(void **state)
@@ -571,6 +612,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(time_never_goes_back_behind_the_stores_last_stamp),
         cmocka_unit_test_scene(the_next_due_moment_is_known),
         cmocka_unit_test_scene(the_free_seat_query_reads_one_block_whatever_else_there_is),
+        cmocka_unit_test_scene(an_expectation_that_is_not_met_is_noticed),
         cmocka_unit_test_scene(every_result_and_every_request_has_a_scene),
     };
     return usher_test_main(argc, argv, tests);
