@@ -107,18 +107,44 @@ batch_free(struct batch *batch)
     memset(batch, 0, sizeof *batch);
 }
 
+/* The head as version 1 had it. */
+struct batch_head_1 {
+    uint32_t magic;
+    uint32_t version;
+    uint64_t stamp_ms;
+    uint32_t origin;
+    uint32_t count;
+};
+
+/* Returns how many bytes the head takes; 0 if it is none of a version that is known. */
+static size_t
+read_head(struct batch_head *head, const uint8_t *bytes, size_t size)
+{
+    struct batch_head_1 first;
+
+    if (size < sizeof first)
+        return 0;
+    memcpy(&first, bytes, sizeof first);
+    if (first.magic == BATCH_MAGIC && first.version == 1) {
+        *head = (struct batch_head){.stamp_ms = first.stamp_ms, .origin = first.origin, .count = first.count};
+        return sizeof first;
+    }
+    if (first.magic != BATCH_MAGIC || first.version != BATCH_VERSION || size < sizeof *head)
+        return 0;
+    memcpy(head, bytes, sizeof *head);
+    return sizeof *head;
+}
+
 bool
 batch_open(struct batch_reader *reader, const uint8_t *bytes, size_t size)
 {
     struct batch_head head;
+    size_t head_size = read_head(&head, bytes, size);
 
-    if (size < sizeof head)
+    if (head_size == 0)
         return false;
-    memcpy(&head, bytes, sizeof head);
-    if (head.magic != BATCH_MAGIC || head.version != BATCH_VERSION)
-        return false;
-    *reader = (struct batch_reader){.next = bytes + sizeof head,
-                                    .left = size - sizeof head,
+    *reader = (struct batch_reader){.next = bytes + head_size,
+                                    .left = size - head_size,
                                     .count = head.count,
                                     .stamp_ms = head.stamp_ms,
                                     .down_since_ms = head.down_since_ms,

@@ -20,7 +20,7 @@
 #include "server/core/core.h"
 
 #define BATCH_MAGIC   0x48435442u /* "BTCH" */
-#define BATCH_VERSION 1u
+#define BATCH_VERSION 2u /* 1 had no down_since_ms; it is still read */
 
 struct batch_head {
     uint32_t magic;

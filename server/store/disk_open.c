@@ -17,6 +17,7 @@
 #include "server/store/disk.h"
 #include "server/store/disk_open.h"
 #include "server/store/journal.h"
+#include "server/store/migrate.h"
 #include "server/store/snapshot.h"
 #include "server/store/unmade.h"
 
@@ -226,6 +227,31 @@ write_fresh(struct store *store, MDB_txn *txn)
 }
 
 static enum store_status
+refuse_damaged(const struct opening *opening, unsigned table, uint64_t key)
+{
+    return refuse(opening, STORE_DAMAGED, "%s: table %s, key %llu: the check does not fit; restore the last backup",
+                  opening->store->disk->file, disk_table_name(table), (unsigned long long)key);
+}
+
+/* Bring a store of an older schema up to ours. */
+static enum store_status
+migrate(const struct opening *opening)
+{
+    struct disk *disk = opening->store->disk;
+    struct migrate_place place;
+    size_t count;
+    const struct migration *migrations = disk_migrations(&count);
+    int error = disk_migrate(disk, migrations, count, STORE_SCHEMA, &place);
+
+    if (error == MDB_VERSION_MISMATCH)
+        return refuse(opening, STORE_NOT_ONE, "%s: says that it was written by schema %u, which never was", disk->file,
+                      disk->meta.schema);
+    if (error == MDB_CORRUPTED)
+        return refuse_damaged(opening, place.table, place.key);
+    return error != 0 ? refuse_error(opening, disk->file, error) : STORE_OK;
+}
+
+static enum store_status
 open_file(const struct opening *opening, bool *fresh)
 {
     struct disk *disk = opening->store->disk;
@@ -248,17 +274,10 @@ open_file(const struct opening *opening, bool *fresh)
         error = lmdb_txn_commit(txn);
     else
         mdb_txn_abort(txn);
-    return error != 0 ? refuse_error(opening, disk->file, error) : STORE_OK;
+    return error != 0 ? refuse_error(opening, disk->file, error) : migrate(opening);
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
-static enum store_status
-refuse_damaged(const struct opening *opening, unsigned table, uint64_t key)
-{
-    return refuse(opening, STORE_DAMAGED, "%s: table %s, key %llu: the check does not fit; restore the last backup",
-                  opening->store->disk->file, disk_table_name(table), (unsigned long long)key);
-}
-
 /* Walk a table; each good value goes to `take`, which returns false when it can't be what it should be. */
 static enum store_status
 load_table(const struct opening *opening, MDB_txn *txn, unsigned table,

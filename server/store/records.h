@@ -9,7 +9,7 @@
  * sale time = now - frozen_ms. So a freeze moves every deadline by its length and rewrites none.
  *
  * No struct has padding: every byte is named, unused ones are zero, so equal records are equal bytes.
- * To change one: raise STORE_SCHEMA, keep the old reader. Released data files must open for ever. */
+ * To change one: raise STORE_SCHEMA and add the step to migrate.c. Released data files must open for ever. */
 #ifndef STORE_RECORDS_H
 #define STORE_RECORDS_H
 
@@ -17,7 +17,7 @@
 
 #include "protocol/protocol.h"
 
-#define STORE_SCHEMA 1u
+#define STORE_SCHEMA 2u /* migrate.c says what each was */
 
 /* --- records in memory ------------------------------------------------------------------------ */
 enum house_policy {

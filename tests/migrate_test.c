@@ -1,0 +1,217 @@
+/* migrate_test.c: data of older schemas opens for ever. tests/data/schema-1.mdb is a store that usherd of schema 1
+ * wrote: a concert with two dates, three sold seats and one of them given back, three holds, blocked seats, charges,
+ * waiting users, an invited client; SIGKILL took the server with its last batches in the journal. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "server/core/core.h"
+#include "server/store/disk.h"
+#include "server/store/migrate.h"
+#include "server/store/snapshot.h"
+#include "tests/store_help.h"
+
+#define FIXTURE_POSITION 32u
+
+/* --- the fixture ---------------------------------------------------------------------------------------------- */
+struct old_data {
+    uint8_t *bytes;
+    size_t size;
+};
+
+static struct old_data
+read_fixture(void)
+{
+    struct old_data data = {malloc(1 << 20), 0};
+    FILE *file = fopen(SCHEMA_1_PATH, "rb");
+
+    assert_non_null(file);
+    assert_non_null(data.bytes);
+    data.size = fread(data.bytes, 1, 1 << 20, file);
+    fclose(file);
+    assert_in_range(data.size, 8192, (1 << 20) - 1);
+    return data;
+}
+
+static void
+put_data(const struct help_folder *folder, const struct old_data *data)
+{
+    char path[400];
+    FILE *file;
+
+    mkdir(folder->path, 0700);
+    snprintf(path, sizeof path, "%s/store.mdb", folder->path);
+    file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data->bytes, 1, data->size, file), data->size);
+    fclose(file);
+    snprintf(path, sizeof path, "%s/store.mdb-lock", folder->path);
+    remove(path);
+}
+
+static int
+make_folder(void **state)
+{
+    struct old_data data = read_fixture();
+
+    *state = calloc(1, sizeof(struct help_folder));
+    help_folder_make(*state);
+    put_data(*state, &data);
+    free(data.bytes);
+    return 0;
+}
+
+static int
+remove_folder(void **state)
+{
+    lmdb_call_fail(0, 0, 0, LMDB_COMMIT_NOT_DONE);
+    help_folder_remove(*state);
+    free(*state);
+    return 0;
+}
+
+static enum store_status
+try_to_open(const struct help_folder *folder, struct store **store, char *why, size_t why_size)
+{
+    const struct store_options options = {
+        .directory = folder->path, .map_bytes = UINT64_C(1) << 30, .unsafe_no_sync = true};
+
+    return store_open(&options, store, why, why_size);
+}
+
+/* --- the tests ------------------------------------------------------------------------------------------------ */
+/* F2: a store of schema 1 opens; nothing that it knew is lost, what is new has its default, and every invariant holds.
+ */
+static void
+a_store_of_the_first_schema_opens_whole(void **state)
+{
+    struct store *store = help_open(*state, NULL);
+    struct queue_record queue;
+    struct house_record house;
+    struct core *core;
+    char why[256] = "";
+    uint64_t digest = store_digest(store);
+
+    for (int opening = 0; opening < 2; opening++) {
+        assert_int_equal(store_position(store), FIXTURE_POSITION);
+        assert_int_equal(store_figures(store).journal_count, 0);
+        assert_int_equal(store_record_count(store, STORE_TABLE_USER), 9);
+        assert_int_equal(store_record_count(store, STORE_TABLE_HOLD), 3);
+        assert_int_equal(store_record_count(store, STORE_TABLE_NOTE), 2);
+        assert_int_equal(store_house_counts(store).sold, 2);
+        assert_int_equal(store_waiting_count(store, 1), 3);
+        assert_int_equal(store_answer_count(store), 29);
+        assert_true(store_get_queue(store, 1, &queue));
+        assert_string_equal(queue.name, "Main house");
+        assert_int_equal(queue.policy[QUEUE_POLICY_admit_batch], 6);
+        assert_int_equal(queue.grace_count, 0);
+        assert_true(store_get_house(store, 0, &house));
+        assert_int_equal(house.policy[HOUSE_POLICY_restart_grace_ms], 60000);
+        assert_int_equal(house.top_ups, -15700);
+        assert_int_equal(house.sales, 10000);
+        assert_int_equal(store_digest(store), digest);
+        core = core_open(store);
+        if (!core_audit(core, why, sizeof why))
+            fail_msg("%s", why);
+        core_close(core);
+        store_close(store);
+        store = help_open(*state, NULL);
+    }
+    store_close(store);
+}
+
+/* F2: a snapshot changes nothing, so it does not read an older schema and says how it is brought up. */
+static void
+a_snapshot_of_an_older_schema_says_what_to_do(void **state)
+{
+    const struct help_folder *folder = *state;
+    struct store *store;
+    char why[512] = "";
+
+    assert_int_equal(store_open_snapshot(folder->path, &store, why, sizeof why), STORE_NOT_ONE);
+    assert_null(store);
+    assert_non_null(strstr(why, "schema 1"));
+    assert_non_null(strstr(why, "start usherd on it once"));
+    store_close(help_open(folder, NULL));
+    assert_int_equal(store_open_snapshot(folder->path, &store, why, sizeof why), STORE_OK);
+    store_close(store);
+}
+
+/* X3: a fault at any call of the step leaves a store that the next opening brings up to the same. */
+static void
+a_step_is_taken_whole_or_not_at_all(void **state)
+{
+    struct old_data data = read_fixture();
+    struct store *store = help_open(*state, NULL);
+    uint64_t digest = store_digest(store), failed = 0, calls;
+    char why[512];
+
+    store_close(store);
+    put_data(*state, &data);
+    lmdb_call_fail(0, 0, 0, LMDB_COMMIT_NOT_DONE);
+    store_close(help_open(*state, NULL));
+    calls = lmdb_call_count();
+    for (uint64_t nth = 1; nth <= calls; nth++) {
+        put_data(*state, &data);
+        lmdb_call_fail(nth, 1, EIO, nth % 2 == 0 ? LMDB_COMMIT_DONE : LMDB_COMMIT_NOT_DONE);
+        failed += try_to_open(*state, &store, why, sizeof why) != STORE_OK;
+        store_close(store);
+        lmdb_call_fail(0, 0, 0, LMDB_COMMIT_NOT_DONE);
+        store = help_open(*state, NULL);
+        assert_int_equal(store_digest(store), digest);
+        assert_int_equal(store_position(store), FIXTURE_POSITION);
+        store_close(store);
+    }
+    assert_in_range(failed, calls / 2, calls);
+    free(data.bytes);
+}
+
+/* F2: damage in an old store is named by table and key, and nothing of it is brought up. */
+static void
+damage_in_an_old_store_is_named(void **state)
+{
+    struct old_data data = read_fixture();
+    uint8_t *name = NULL;
+    struct store *store;
+    char why[512] = "";
+
+    for (size_t at = 0; at + 16 < data.size && name == NULL; at++)
+        if (memcmp(data.bytes + at, "A first night", 13) == 0 && data.bytes[at - 24] == 1) /* the record's own */
+            name = data.bytes + at;
+    assert_non_null(name);
+    name[2] = 'F';
+    put_data(*state, &data);
+    assert_int_equal(try_to_open(*state, &store, why, sizeof why), STORE_DAMAGED);
+    if (strstr(why, "table concert, key 1") == NULL)
+        fail_msg("%s", why);
+    free(data.bytes);
+}
+
+/* F2: a store whose schema no step begins at is refused. */
+static void
+a_schema_that_never_was_is_refused(void **state)
+{
+    static const struct migration none;
+    struct store *store = help_open(*state, NULL);
+    struct migrate_place place;
+
+    assert_int_equal(disk_migrate(store->disk, &none, 0, STORE_SCHEMA + 1, &place), MDB_VERSION_MISMATCH);
+    assert_int_equal(store->disk->meta.schema, STORE_SCHEMA);
+    store_close(store);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_store_of_the_first_schema_opens_whole, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_snapshot_of_an_older_schema_says_what_to_do, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_step_is_taken_whole_or_not_at_all, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(damage_in_an_old_store_is_named, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_schema_that_never_was_is_refused, make_folder, remove_folder),
+    };
+
+    return usher_test_main(argc, argv, tests);
+}
