@@ -27,8 +27,8 @@ usher_result usher_decode(const usher_layout *layout, const uint8_t *bytes, size
  *  4  u8  version     USHER_VERSION_WIRE
  *  5  u8  flags       USHER_FLAG_...
  *  6  u16 opcode
- *  8  u32 request_no  chosen by the client, echoed in the reply
- * 12  u32 aux         request: time budget in ms, 0 for none; reply: the result
+ *  8  u32 request_no  chosen by the client, echoed in the reply; push: 0
+ * 12  u32 aux         request: time budget in ms, 0 for none; reply: the result; push: 0
  * 16  u64 stamp_ms    request: 0; reply and push: the server's time
  * 24  u64 check       XXH3-64 of the bytes 0 to 23 and the body
  * 32  the body */

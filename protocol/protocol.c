@@ -258,3 +258,33 @@ usher_message_of(unsigned opcode)
     }
     return NULL;
 }
+
+/* --- pushes ------------------------------------------------------------------------------------------- */
+static const usher_push pushes[] = {
+#define USHER_PUSH(opcode, NAME, name, summary) {opcode, #NAME, #name, summary, &layout_##name##_push},
+#include "pushes.def"
+};
+
+enum push_row {
+#define USHER_PUSH(opcode, NAME, name, summary) PUSH_ROW_##NAME,
+#include "pushes.def"
+};
+
+const usher_push *
+usher_pushes(size_t *count)
+{
+    *count = sizeof pushes / sizeof *pushes;
+    return pushes;
+}
+
+const usher_push *
+usher_push_of(unsigned opcode)
+{
+    switch (opcode) {
+#define USHER_PUSH(opcode, NAME, name, summary)                                                                        \
+    case opcode:                                                                                                       \
+        return &pushes[PUSH_ROW_##NAME];
+#include "pushes.def"
+    }
+    return NULL;
+}

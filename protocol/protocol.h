@@ -1,6 +1,7 @@
 /* protocol.h: the wire's words in C: results, enums, bodies, and the tables that describe them.
  *
- * Everything here grows from the row files beside it (results.def, enums.def, structs.def, messages.def).
+ * Everything here grows from the row files beside it (results.def, enums.def, structs.def, messages.def,
+ * pushes.def).
  * No sockets, no allocation, no clock. SPEC.md describes the same bytes in prose. */
 #ifndef USHER_PROTOCOL_H
 #define USHER_PROTOCOL_H
@@ -167,10 +168,28 @@ typedef enum usher_opcode {
     USHER_OPCODE_NONE = 0
 } usher_opcode;
 
+/* What the server sends without having been asked: a frame with the flag PUSH. */
+typedef struct usher_push {
+    uint16_t opcode;
+    const char *constant; /* "GOING_AWAY" */
+    const char *name;     /* "going_away" */
+    const char *summary;
+    const usher_layout *body;
+} usher_push;
+
+typedef enum usher_push_opcode {
+#define USHER_PUSH(opcode, NAME, name, summary) USHER_PUSH_##NAME = (opcode),
+#include "pushes.def"
+    USHER_PUSH_NONE = 0
+} usher_push_opcode;
+
 /* All messages by ascending opcode, INTERNAL ones last; *count gets their number. They live for ever. */
 USHER_API const usher_message *usher_messages(size_t *count);
 /* The message with this opcode, INTERNAL ones included, or NULL. Constant time. */
 USHER_API const usher_message *usher_message_of(unsigned opcode);
+/* All pushes by ascending opcode, and the one with this opcode or NULL. They live for ever. */
+USHER_API const usher_push *usher_pushes(size_t *count);
+USHER_API const usher_push *usher_push_of(unsigned opcode);
 /* All structs of structs.def in the order of their rows. */
 USHER_API const usher_layout *const *usher_layouts(size_t *count);
 /* All enums of enums.def in the order of their rows. */

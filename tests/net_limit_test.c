@@ -633,6 +633,11 @@ a_request_that_comes_during_a_stop_is_told_that_the_server_goes_away(void **stat
     assert_true(wire_receive(&wire, &frame));
     assert_int_equal(frame.request_no, 2);
     assert_int_equal(frame.result, USHER_GOING_AWAY);
+    assert_true(wire_receive(&wire, &frame));
+    assert_int_equal(frame.flags, USHER_FLAG_PUSH);
+    assert_int_equal(frame.opcode, USHER_PUSH_GOING_AWAY);
+    assert_int_equal(wire_ask(&wire, USHER_OPCODE_PING, &ping, NULL), USHER_GOING_AWAY); /* it met the push */
+    __atomic_add_fetch(&inside.now_ms, 250, __ATOMIC_RELAXED);
     assert_true(wire_is_closed(&wire));
     wire_close(&wire);
     close_inside(&inside);

@@ -300,6 +300,31 @@ every_message_has_the_bodies_named_after_it(void **state)
     }
 }
 
+/* F1: the same for pushes, which no request shares a number with; a push's body is the struct named after it. */
+static void
+every_push_is_found_by_its_opcode_and_no_message_has_it(void **state)
+{
+    size_t count, found = 0;
+    const usher_push *pushes = usher_pushes(&count);
+
+    (void)state;
+    assert_true(count > 0);
+    for (unsigned opcode = 0; opcode <= 0x1ffff; opcode++) {
+        const usher_push *push = usher_push_of(opcode);
+        if (push == NULL)
+            continue;
+        size_t length = strlen(push->name);
+        assert_int_equal(push->opcode, opcode);
+        assert_ptr_equal(push, &pushes[found]); /* rows ascend */
+        assert_in_range(opcode, 0x8001, 0xfeff);
+        assert_null(usher_message_of(opcode));
+        assert_memory_equal(push->body->name, push->name, length);
+        assert_string_equal(push->body->name + length, "_push");
+        found++;
+    }
+    assert_int_equal(found, count);
+}
+
 /* M3, T2: every command begins with its request id; every request that needs a token has a place for it; who may leave
  * it out may send the request. */
 static void
@@ -729,6 +754,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_result_in_no_row_is_called_unknown),
         cmocka_unit_test(every_opcode_finds_its_message_and_no_other_number_does),
         cmocka_unit_test(every_message_has_the_bodies_named_after_it),
+        cmocka_unit_test(every_push_is_found_by_its_opcode_and_no_message_has_it),
         cmocka_unit_test(every_command_has_a_request_id_and_every_guarded_request_a_token),
         cmocka_unit_test(every_value_of_an_enum_has_a_name_and_no_other_byte_does),
         cmocka_unit_test(an_enum_with_gaps_is_searched),

@@ -5,6 +5,7 @@
  * over when a reply is compared. */
 #include "test.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ is(const struct spec_example *example, const char *kind)
 static bool
 is_frame(const struct spec_example *example)
 {
-    return is(example, "request") || is(example, "reply") || is(example, "refusal");
+    return is(example, "request") || is(example, "reply") || is(example, "refusal") || is(example, "push");
 }
 
 /* What a request is refused with by the codec alone, or OK: the name behind the refusal that follows it. */
@@ -66,6 +67,21 @@ decode_example(const struct spec_example *example, const usher_layout *layout)
     assert_int_equal(usher_encode(layout, body, again, sizeof again), size);
     assert_memory_equal(again, example->bytes + USHER_HEADER_SIZE, size);
     return body;
+}
+
+/* A push: its header, and its body through the codec. */
+static void
+check_push(const struct spec_example *example)
+{
+    const usher_push *push = usher_push_of(bytes_get_u16(example->bytes + 6));
+
+    assert_non_null(push);
+    assert_string_equal(example->first, push->constant);
+    assert_int_equal(bytes_get_u32(example->bytes), example->size);
+    assert_int_equal(example->bytes[4], USHER_VERSION_WIRE);
+    assert_int_equal(example->bytes[5], USHER_FLAG_PUSH);
+    assert_int_equal(bytes_get_u64(example->bytes + 8), 0); /* request_no and aux */
+    free(decode_example(example, push->body));
 }
 
 /* The header says what the block's title says. Returns its message, NULL for an unknown opcode. */
@@ -153,7 +169,10 @@ every_example_is_what_the_codec_makes_of_it(void **state)
             continue;
         if (!spec_next_example(&next, &answer))
             memset(&answer, 0, sizeof answer);
-        check_frame(&example, &answer);
+        if (is(&example, "push"))
+            check_push(&example);
+        else
+            check_frame(&example, &answer);
         frames++;
         whole += example.whole;
     }
@@ -333,14 +352,15 @@ learn(struct play *play, const struct spec_example *example, const struct wire_f
     free(body);
 }
 
-static void
-receive_reply(struct play *play, const struct spec_example *example)
+/* The frame that comes next is the example's. */
+static struct wire_frame
+receive_example(struct play *play, const struct spec_example *example)
 {
     uint8_t bytes[SPEC_BYTES_MOST];
     struct wire_frame frame;
 
     if (!wire_receive(&play->wire, &frame))
-        fail_msg("SPEC.md line %zu: no reply came", example->line_no);
+        fail_msg("SPEC.md line %zu: no frame came", example->line_no);
     const usher_frame header = {.flags = frame.flags,
                                 .opcode = frame.opcode,
                                 .request_no = frame.request_no,
@@ -350,7 +370,7 @@ receive_reply(struct play *play, const struct spec_example *example)
     memcpy(bytes + USHER_HEADER_SIZE, frame.body, frame.body_size);
     compare(example, bytes, usher_frame_finish(bytes, frame.body_size, &header));
     assert_true(frame.stamp_ms > 0);
-    learn(play, example, &frame);
+    return frame;
 }
 
 /* F1, and by the way T1, C2, R1, R3, P1, B1, M3, M7: the requests of the examples, sent in their order to a fresh
@@ -374,14 +394,36 @@ a_fresh_server_answers_as_the_examples_say(void **state)
         if (is(&example, "request")) {
             assert_false(closes);
             send_request(&play, &example);
-        } else if (is_frame(&example)) {
-            receive_reply(&play, &example);
+        } else if (is_frame(&example) && !is(&example, "push")) {
+            struct wire_frame frame = receive_example(&play, &example);
+            learn(&play, &example, &frame);
             closes = strncmp(example.second, "FRAME_", 6) == 0;
             replies++;
         }
     }
     assert_true(replies > 15);
     assert_true(closes);
+    assert_true(wire_is_closed(&play.wire));
+    wire_close(&play.wire);
+    test_server_close(&server);
+}
+
+/* F1, X7: a server that is told to stop pushes what the example says and ends the connection. */
+static void
+a_server_that_is_told_to_stop_pushes_the_example(void **state)
+{
+    static struct spec_example example;
+    struct test_server server;
+    struct play play = {.token_size = 0};
+
+    (void)state;
+    spec_example_of("push", "GOING_AWAY", &example);
+    test_server_open(&server);
+    test_server_start(&server, NULL);
+    assert_true(wire_open(&play.wire, server.port));
+    assert_int_equal(wire_login(&play.wire, server.admin_key), USHER_OK);
+    assert_int_equal(test_server_stop(&server, SIGTERM), 0);
+    receive_example(&play, &example);
     assert_true(wire_is_closed(&play.wire));
     wire_close(&play.wire);
     test_server_close(&server);
@@ -395,6 +437,7 @@ main(int argc, char **argv)
         cmocka_unit_test(the_documents_in_the_examples_verify),
         cmocka_unit_test(the_digests_in_the_examples_are_right),
         cmocka_unit_test(a_fresh_server_answers_as_the_examples_say),
+        cmocka_unit_test(a_server_that_is_told_to_stop_pushes_the_example),
     };
     return usher_test_main(argc, argv, tests);
 }

@@ -88,6 +88,21 @@ the_table_of_messages_is_that_of_the_rows(void **state)
     assert_string_equal(spec_line(line_no), "");
 }
 
+/* F1: the pushes have an overview of their own behind the messages. */
+static void
+the_table_of_pushes_is_that_of_the_rows(void **state)
+{
+    size_t count;
+    const usher_push *pushes = usher_pushes(&count);
+    size_t line_no = spec_find("| opcode | name | what it tells |", spec_find_prefix("## 8 ", 1)) + 2;
+
+    (void)state;
+    for (size_t i = 0; i < count; i++)
+        spec_expect(line_no++, "| 0x%04x | %s | %s |", (unsigned)pushes[i].opcode, pushes[i].constant,
+                    pushes[i].summary);
+    assert_string_equal(spec_line(line_no), "");
+}
+
 /* --- bodies -------------------------------------------------------------------------------------------- */
 static void
 describe_kind(const usher_field *field, char *text, size_t size)
@@ -158,6 +173,21 @@ every_message_has_its_bodies_field_by_field(void **state)
         line_no = spec_find(heading, line_no);
         line_no = expect_layout("Request ", messages[i].request, line_no);
         line_no = expect_layout("Reply ", messages[i].reply, line_no);
+    }
+}
+
+/* F1: and every push has one with its body. */
+static void
+every_push_has_its_body_field_by_field(void **state)
+{
+    size_t count, line_no = spec_find("| opcode | name | what it tells |", 1);
+    const usher_push *pushes = usher_pushes(&count);
+
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        char heading[64];
+        snprintf(heading, sizeof heading, "### 0x%04x %s", (unsigned)pushes[i].opcode, pushes[i].constant);
+        line_no = expect_layout("Push ", pushes[i].body, spec_find(heading, line_no));
     }
 }
 
@@ -326,7 +356,9 @@ main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_of_results_is_that_of_the_rows),
         cmocka_unit_test(the_table_of_messages_is_that_of_the_rows),
+        cmocka_unit_test(the_table_of_pushes_is_that_of_the_rows),
         cmocka_unit_test(every_message_has_its_bodies_field_by_field),
+        cmocka_unit_test(every_push_has_its_body_field_by_field),
         cmocka_unit_test(every_item_and_the_refusal_have_their_fields),
         cmocka_unit_test(the_offsets_of_every_table_add_up),
         cmocka_unit_test(every_message_lists_its_results_in_order),

@@ -358,10 +358,10 @@ on_readable(evutil_socket_t fd, short what, void *argument)
         event_base_loopbreak(net->base);
 }
 
-/* --- replies ------------------------------------------------------------------------------------------- */
+/* --- replies and pushes -------------------------------------------------------------------------------- */
 /* Room for a frame behind the output's end, or NULL: a connection that can't be answered is cut. */
 static uint8_t *
-reserve_reply(struct connection *connection, size_t body_most)
+reserve_frame(struct connection *connection, size_t body_most)
 {
     if (connection->state == CONNECTION_DEAD)
         return NULL;
@@ -372,39 +372,55 @@ reserve_reply(struct connection *connection, size_t body_most)
     return connection->output.bytes + connection->output.end;
 }
 
+/* The header in front of a body that stands in the output already. */
 static void
-finish_reply(struct connection *connection, uint8_t *out, size_t body_size, const usher_frame *frame)
+finish_frame(struct connection *connection, uint8_t *out, size_t body_size, const usher_frame *frame, uint8_t flag)
 {
-    usher_frame reply = *frame;
+    usher_frame finished = *frame;
 
-    reply.flags |= USHER_FLAG_REPLY;
-    reply.stamp_ms = connection->net->stamp_ms;
-    connection->output.end += usher_frame_finish(out, body_size, &reply);
+    finished.flags |= flag;
+    finished.stamp_ms = connection->net->stamp_ms;
+    connection->output.end += usher_frame_finish(out, body_size, &finished);
     make_dirty(connection);
 }
 
-void
-connection_reply(struct connection *connection, const usher_frame *frame, const usher_layout *layout, const void *body)
+static void
+append(struct connection *connection, const usher_frame *frame, uint8_t flag, const usher_layout *layout,
+       const void *body)
 {
     size_t most = usher_size_most(layout);
-    uint8_t *out = reserve_reply(connection, most);
+    uint8_t *out = reserve_frame(connection, most);
 
     if (out == NULL)
         return;
     size_t size = usher_encode(layout, body, out + USHER_HEADER_SIZE, most);
     assert(size != SIZE_MAX);
-    finish_reply(connection, out, size, frame);
+    finish_frame(connection, out, size, frame, flag);
+}
+
+void
+connection_reply(struct connection *connection, const usher_frame *frame, const usher_layout *layout, const void *body)
+{
+    append(connection, frame, USHER_FLAG_REPLY, layout, body);
+}
+
+void
+connection_push(struct connection *connection, const usher_push *push, const void *body)
+{
+    const usher_frame frame = {.opcode = push->opcode};
+
+    append(connection, &frame, USHER_FLAG_PUSH, push->body, body);
 }
 
 void
 connection_reply_bytes(struct connection *connection, const usher_frame *frame, const uint8_t *body, size_t body_size)
 {
-    uint8_t *out = reserve_reply(connection, body_size);
+    uint8_t *out = reserve_frame(connection, body_size);
 
     if (out == NULL)
         return;
     memcpy(out + USHER_HEADER_SIZE, body, body_size);
-    finish_reply(connection, out, body_size, frame);
+    finish_frame(connection, out, body_size, frame, USHER_FLAG_REPLY);
 }
 
 void

@@ -1,6 +1,7 @@
 /* inside.h: what the files of net/ share: the loop's state, a connection, a request of the turn.
  *
  *   loop.c        opening, the turn, timers
+ *   drain.c       the stop
  *   listen.c      addresses, accepting
  *   connection.c  buffers, reading, sending, closing, deadlines
  *   request.c     the ladder of checks that a request climbs
@@ -125,6 +126,7 @@ struct net {
     struct proof_roots *roots;
     struct seal *seal;
     bool stopping;
+    bool at_once; /* told to stop once more: see nobody out */
     bool lost;
 };
 
@@ -138,6 +140,13 @@ net_now(const struct net *net)
 /* Take the moment of the replies that are written from now on, and return it. */
 uint64_t net_take_stamp(struct net *net);
 
+/* Wake the loop after this long, though nothing else does. */
+void net_wake_after(struct net *net, uint64_t delay_ms);
+
+/* --- drain.c --- */
+/* After the last turn: see every connection out. */
+void drain_run(struct net *net);
+
 /* --- connection.c --- */
 struct connection *connection_open(struct net *net, int fd, bool counted);
 /* Read frames out of the input and take their requests, until the input ends or the output is over its limit. */
@@ -147,6 +156,8 @@ void connection_reply(struct connection *connection, const usher_frame *frame, c
                       const void *body);
 void connection_reply_bytes(struct connection *connection, const usher_frame *frame, const uint8_t *body,
                             size_t body_size);
+/* Append a frame that nobody asked for. */
+void connection_push(struct connection *connection, const usher_push *push, const void *body);
 void connection_refuse(struct connection *connection, uint16_t opcode, uint32_t request_no, usher_result result,
                        const usher_refusal *refusal);
 /* Take no further request; send what is unsent, then close. */

@@ -22,6 +22,7 @@
 #define STUCK_PAUSE_MS 50         /* the same, when a due moment came and nothing changed */
 #define IDLE_MS        20         /* without a commit, before the store writes back */
 #define SWEEP_MS_MOST  250
+#define WAKE_MS_MOST   3600000
 
 struct net_limits
 net_limits_usual(void)
@@ -50,6 +51,12 @@ set_timer(struct event *timer, uint64_t delay_ms)
                                   .tv_usec = (suseconds_t)(delay_ms % 1000 * 1000)};
 
     event_add(timer, &delay);
+}
+
+void
+net_wake_after(struct net *net, uint64_t delay_ms)
+{
+    set_timer(net->due_timer, delay_ms < WAKE_MS_MOST ? delay_ms : WAKE_MS_MOST);
 }
 
 /* --- the turn: commands -------------------------------------------------------------------------------- */
@@ -262,8 +269,7 @@ set_due_timer(struct net *net)
         net->again = true;
         return;
     }
-    uint64_t delay_ms = due_ms - now_ms;
-    set_timer(net->due_timer, delay_ms < 3600000 ? delay_ms : 3600000);
+    net_wake_after(net, due_ms - now_ms);
 }
 
 static bool
@@ -332,7 +338,7 @@ on_signal(evutil_socket_t number, short what, void *argument)
     struct net *net = argument;
 
     (void)what;
-    net->config.log(LOG_INFO, "stopping", "signal=%d", (int)number);
+    net->config.log(LOG_INFO, net->stopping ? "stopping_at_once" : "stopping", "signal=%d", (int)number);
     net_stop(net);
 }
 
@@ -412,30 +418,9 @@ net_port(const struct net *net)
 void
 net_stop(struct net *net)
 {
+    net->at_once = net->stopping;
     net->stopping = true;
     event_base_loopbreak(net->base);
-}
-
-/* Answer what has arrived, send what is unsent, and see every connection out. */
-static bool
-drain(struct net *net)
-{
-    uint64_t until_ms = net_now(net) + net->config.limits.drain_ms;
-
-    listen_close(net);
-    event_base_loop(net->base, EVLOOP_NONBLOCK);
-    if (!turn(net))
-        return false;
-    for (struct connection *connection = net->connections; connection != NULL; connection = connection->next)
-        connection_end(connection);
-    connection_flush_all(net);
-    connection_bury_dead(net);
-    while (net->connections != NULL && net_now(net) < until_ms) {
-        event_base_loop(net->base, EVLOOP_ONCE);
-        connection_flush_all(net);
-        connection_bury_dead(net);
-    }
-    return true;
 }
 
 bool
@@ -446,7 +431,11 @@ net_run(struct net *net)
         if (!turn(net))
             return false;
     }
-    return drain(net);
+    /* What the last turn's queries leave behind, a claim or a lease, belongs on the disk as well. */
+    if (net->again && !turn(net))
+        return false;
+    drain_run(net);
+    return true;
 }
 
 static void

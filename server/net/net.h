@@ -55,11 +55,12 @@ enum net_status net_open(const struct net_config *config, struct net **net, char
 /* The port that it listens on. */
 uint16_t net_port(const struct net *net);
 
-/* Serve until a signal or net_stop, then drain: listen no more, finish what was read, answer GOING_AWAY to what comes
- * after it, send what is unsent within drain_ms, close. Returns false if the store was lost (STORE_LOST): the process
- * must end without another answer. */
+/* Serve until a signal or net_stop, then drain: listen no more, finish what was read, tell the clients GOING_AWAY and
+ * answer so to what comes after it, send what is unsent within drain_ms, close. Returns false if the store was lost
+ * (STORE_LOST): the process must end without another answer. */
 bool net_run(struct net *net);
-/* Make net_run drain and return; from its own thread, or from a signal handler's event. */
+/* Make net_run drain and return, or, when it drains already, return at once; from its own thread, or from a signal
+ * handler's event. */
 void net_stop(struct net *net);
 
 void net_close(struct net *net); /* NULL is welcome */
