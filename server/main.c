@@ -307,6 +307,7 @@ main(int argc, char **argv)
         return refuse(USHERD_FAULT, "libsodium can't be used here");
     log_set_level(usherd.options.quiet ? LOG_WARNING : usherd.options.verbose ? LOG_DEBUG : LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk (X6), and no reason to end */
     enum usherd_exit code = serve(&usherd);
     historian_close(usherd.historian);
     net_close(usherd.net);
