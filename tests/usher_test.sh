@@ -45,6 +45,7 @@ rows
 echo 0
 rows
     program cc </dev/null
+    program g++ </dev/null
     program pkg-config <<'rows'
 [ ! -e "$stage/absent" ] || ! grep -qx "$2" "$stage/absent"
 rows
