@@ -104,7 +104,10 @@ a_forced_block_ends_the_hold(void **state)
                 "events hold_forced:user=ann:seat=7 seat_blocked:seat=7\n"
                 "@2000 ann holds -> OK seat=8\n"
                 "@2000 ann pay reservation=ann.1 -> HOLD_EXPIRED\n"
-                "@2000 ann pay reservation=ann.2 -> OK\n");
+                "@2000 admin block concert=1 date=1 seat=8 -> OK blocked=0 waiting=1\n"
+                "@2000 admin block concert=1 date=1 seat=8 force=yes -> OK blocked=1 waiting=0\n"
+                "events hold_forced:user=ann:seat=8 seat_blocked:seat=8\n"
+                "@2000 ann holds -> OK count=0\n");
 }
 
 /* H8: a sold seat is refused, and then none of the others is blocked either. */

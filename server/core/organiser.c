@@ -147,11 +147,13 @@ core_block(struct core *core, const struct core_request *request, const void *bo
         memcpy(note.reason, ask->reason, sizeof note.reason);
         seat_end_due(core, &queue, date.date_no, seat_no);
         store_get_block(core->store, SEAT_BLOCK(date.date_no, seat_no), &block);
-        if (ask->force && block.held & SEAT_BIT(seat_no)) {
+        bool forced = ask->force && block.held & SEAT_BIT(seat_no);
+        if (forced) {
             hold_end(core, block.reservation_id[SEAT_SLOT(seat_no)], ENDED_FORCED);
             store_get_block(core->store, block.key, &block);
         }
-        bool held = block.held & SEAT_BIT(seat_no), was_blocked = block.blocked & SEAT_BIT(seat_no);
+        bool held = block.held & SEAT_BIT(seat_no);
+        bool was_blocked = (block.blocked & SEAT_BIT(seat_no)) && !forced;
         block.blocked |= SEAT_BIT(seat_no);
         block.version++;
         store_put_block(core->store, &block);

@@ -132,6 +132,19 @@ dates_of_plan(const struct core *core, uint64_t plan_no, uint64_t *date_no, uint
     return true;
 }
 
+/* Whether the dates have to be looked at: for seats that come or go, or for a grade that they may have no price for. */
+static bool
+touches_dates(const struct plan_record *plan, const usher_put_plan_request *ask, uint32_t seat_count)
+{
+    uint32_t before = 0, after = 0;
+
+    for (uint32_t i = 0; i < plan->section_count; i++)
+        before |= 1u << plan->section[i].grade;
+    for (uint32_t i = 0; i < ask->section_count; i++)
+        after |= 1u << ask->section[i].grade;
+    return seat_count != plan->seat_count || (after & ~before) != 0;
+}
+
 /* H10: an edit carries to all dates of the plan, or is refused if one of them would lose a seat that is in use. */
 static usher_result
 resize_dates(struct core *core, const struct plan_record *plan, const usher_put_plan_request *ask, uint32_t seat_count)
@@ -176,7 +189,8 @@ core_put_plan(struct core *core, const struct core_request *request, const void 
     uint64_t plan_no = store_find_plan(core->store, ask->plan_id);
     if (plan_no != 0) {
         store_get_plan(core->store, plan_no, &plan);
-        result = resize_dates(core, &plan, ask, seat_count);
+        if (touches_dates(&plan, ask, seat_count))
+            result = resize_dates(core, &plan, ask, seat_count);
         if (result != USHER_OK)
             return result;
     } else {
