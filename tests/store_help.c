@@ -386,7 +386,7 @@ mixed_history(const struct store *store, uint64_t picture)
 uint64_t
 help_picture(const struct store *store)
 {
-    uint64_t picture = store_digest(store);
+    uint64_t picture = store_digest_recount(store);
 
     for (enum store_table table = STORE_TABLE_HOUSE; table <= STORE_TABLE_CLIENT; table++)
         picture = mixed_number(picture, store_record_count(store, table));

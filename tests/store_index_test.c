@@ -371,7 +371,7 @@ after_images_make_the_same_records_and_twice_as_well(void **state)
         assert_int_equal(store_commit(store, NULL, 0), STORE_DONE);
         for (int times = 0; times < 2; times++) {
             assert_true(journal_apply(copy->tables, bytes.data, bytes.size, nothing, NULL));
-            assert_int_equal(store_digest(copy), store_digest(store));
+            assert_int_equal(store_digest_recount(copy), store_digest_recount(store));
         }
         free(bytes.data);
     }

@@ -374,7 +374,7 @@ the_digest_does_not_know_the_order_of_changes(void **state)
     struct store *store = *state, *other = store_open_memory();
     struct user_record user = {.user_no = 1};
 
-    assert_int_equal(store_digest(store), store_digest(other));
+    assert_int_equal(store_digest_recount(store), store_digest_recount(other));
     begin(store);
     begin(other);
     for (uint64_t no = 1; no <= 100; no++) {
@@ -385,11 +385,11 @@ the_digest_does_not_know_the_order_of_changes(void **state)
     }
     user.user_no = 200;
     store_put_user(other, &user);
-    assert_int_not_equal(store_digest(store), store_digest(other));
+    assert_int_not_equal(store_digest_recount(store), store_digest_recount(other));
     store_remove_user(other, 200);
     commit(store);
     commit(other);
-    assert_int_equal(store_digest(store), store_digest(other));
+    assert_int_equal(store_digest_recount(store), store_digest_recount(other));
     store_close(other);
 }
 

@@ -229,7 +229,7 @@ commit_run(struct commit *commit, uint64_t now_ms)
     batch_stamp(&commit->batch, stamp_ms, commit->down_since_ms);
     if (!store_begin(commit->store)) {
         answer_fault(commit);
-        return STORE_UNDONE;
+        return store_unsound(commit->store) == NULL ? STORE_UNDONE : STORE_LOST;
     }
     if (commit->down_since_ms != 0)
         core_resume(commit->core, commit->down_since_ms, stamp_ms);

@@ -6,7 +6,8 @@
  *   P2  A balance is its last entry's running balance, and lies within 0 .. 2^53-1 (M1, M2).
  *   C1  The counts that indexes keep are those of the records.
  *   C2  A user owns as many seats of a date as were sold to it.
- *   C3  A date has the seats of its plan, in blocks without a gap; a note stands beside each blocked seat and no other. */
+ *   C3  A date has the seats of its plan, in blocks without a gap; a note stands beside each blocked seat and no other.
+ *   D1  The digest that each commit brings up to date is that of the records (so not within a batch). */
 #include "server/core/internal.h"
 
 #include <stdio.h>
@@ -297,6 +298,8 @@ core_audit(const struct core *core, char *why, size_t why_size)
     store_each(core->store, STORE_TABLE_QUEUE, visit_queue, &audit);
     if (audit.sound)
         check_house(&audit, &house);
+    if (audit.sound && store_digest(core->store) != store_digest_recount(core->store))
+        broken(&audit, "D1 (the running digest is that of the records)", "house", 0);
     free(audit.waiting);
     free(audit.active);
     free(audit.queue);

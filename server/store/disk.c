@@ -18,6 +18,7 @@
 
 #include <xxhash.h>
 
+#include "server/store/digest.h"
 #include "server/store/disk.h"
 #include "server/store/journal.h"
 
@@ -45,15 +46,12 @@ disk_table_name(unsigned table)
 uint64_t
 disk_check(unsigned table, const MDB_val *key, const void *bytes, size_t size)
 {
-    uint64_t number, seed = table;
+    uint64_t number;
 
-    if (key->mv_size == sizeof number) {
-        memcpy(&number, key->mv_data, sizeof number);
-        seed += store_mix(number);
-    } else {
-        seed += XXH3_64bits(key->mv_data, key->mv_size);
-    }
-    return XXH3_64bits_withSeed(bytes, size, store_mix(seed));
+    if (key->mv_size != sizeof number)
+        return XXH3_64bits_withSeed(bytes, size, store_mix(table + XXH3_64bits(key->mv_data, key->mv_size)));
+    memcpy(&number, key->mv_data, sizeof number);
+    return digest_check(table, number, bytes, size);
 }
 
 int
@@ -87,16 +85,23 @@ disk_del_number(struct disk *disk, MDB_txn *txn, unsigned table, uint64_t number
     return lmdb_del(txn, disk->dbi[table], &key);
 }
 
+uint64_t
+disk_check_of(const MDB_val *value)
+{
+    uint64_t check = 0;
+
+    if (value->mv_size >= sizeof check)
+        memcpy(&check, (const uint8_t *)value->mv_data + value->mv_size - sizeof check, sizeof check);
+    return check;
+}
+
 bool
 disk_value_good(unsigned table, const MDB_val *key, const MDB_val *value, size_t *size)
 {
-    uint64_t check;
-
-    if (value->mv_size < sizeof check)
+    if (value->mv_size < DISK_CHECK_SIZE)
         return false;
-    *size = value->mv_size - sizeof check;
-    memcpy(&check, (const uint8_t *)value->mv_data + *size, sizeof check);
-    return check == disk_check(table, key, value->mv_data, *size);
+    *size = value->mv_size - DISK_CHECK_SIZE;
+    return disk_check_of(value) == disk_check(table, key, value->mv_data, *size);
 }
 
 int
@@ -263,6 +268,21 @@ clear_stale_readers(struct disk *disk)
 }
 
 /* --- a batch ---------------------------------------------------------------------------------- */
+/* This instance stands where the disk does: does it have the same picture? */
+static bool
+compare_digest(struct store *store)
+{
+    int error = disk_digest_follow(store, store->disk->write);
+
+    if (error != 0)
+        disk_fail(store, error, "can't read the digest");
+    else if (store->unsound[0] != '\0')
+        store_fail(store, STORE_FAULT, "%s", store->unsound);
+    else
+        return true;
+    return false;
+}
+
 bool
 disk_begin(struct store *store)
 {
@@ -282,7 +302,7 @@ disk_begin(struct store *store)
         disk_fail(store, error, "can't read the meta row");
     else if (disk->meta.position != store->position)
         store_fail(store, STORE_FAULT, "%s: another program has written to this store", disk->file);
-    else
+    else if (compare_digest(store))
         return true;
     disk_abort(store);
     return false;
@@ -294,6 +314,20 @@ disk_abort(struct store *store)
     if (store->disk->write != NULL)
         mdb_txn_abort(store->disk->write);
     store->disk->write = NULL;
+}
+
+/* A row of this very batch was never put. */
+static int
+drop_history_row(struct store *store, unsigned index, uint64_t number)
+{
+    struct disk *disk = store->disk;
+    MDB_val key = {sizeof number, &number}, value;
+    int error = lmdb_get(disk->write, disk->dbi[HISTORY_FIRST + index], &key, &value);
+
+    if (error != 0)
+        return error == MDB_NOTFOUND ? 0 : error;
+    store->history->digest_change -= disk_check_of(&value);
+    return disk_del_number(disk, disk->write, HISTORY_FIRST + index, number);
 }
 
 static int
@@ -313,11 +347,12 @@ write_history_table(struct store *store, unsigned index)
                                 index == HISTORY_INDEX_ENDED ? MDB_NOOVERWRITE : MDB_APPEND);
         if (error != 0)
             return error;
+        store->history->digest_change += digest_check(HISTORY_FIRST + index, row->key, row->bytes, row->size);
     }
     for (size_t at = 0; at < table->dropped_count; at++) {
-        int error = disk_del_number(disk, disk->write, HISTORY_FIRST + index, table->dropped[at].key);
+        int error = drop_history_row(store, index, table->dropped[at].key);
 
-        if (error != 0 && error != MDB_NOTFOUND)
+        if (error != 0)
             return error;
     }
     return 0;
@@ -331,8 +366,11 @@ write_batch(struct store *store, struct disk_meta *meta, struct sweep_slice *sli
     int error = disk_put_number(disk, disk->write, DISK_JOURNAL, meta->position, disk->journal_value.data,
                                 disk->journal_value.size, MDB_APPEND);
 
+    store->history->digest_change = 0;
     for (unsigned index = 0; error == 0 && index < HISTORY_TABLES; index++)
         error = write_history_table(store, index);
+    if (error == 0)
+        error = disk_digest_write(store, disk->write, meta->position);
     for (size_t at = 0; at < store->batch.touched_count; at++)
         changed += store->batch.touched[at].changed;
     if (error == 0)

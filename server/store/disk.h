@@ -33,7 +33,7 @@ enum disk_table {
 };
 
 /* Rows of the meta table. */
-enum disk_meta_row { DISK_META_STORE = 1, DISK_META_CONSUMER = 2 };
+enum disk_meta_row { DISK_META_STORE = 1, DISK_META_CONSUMER = 2, DISK_META_DIGEST = 3 };
 
 #define DISK_MAGIC "usherst\n"
 struct disk_meta {
@@ -46,6 +46,11 @@ struct disk_meta {
     uint64_t pass_start; /* the running pass will have brought all changes up to this batch; 0 when none runs */
     uint64_t writer;     /* a number that the last writing instance drew when it opened, and */
     uint64_t writes;     /* a count of writes: together they tell whether a commit of unknown outcome is there */
+};
+
+struct disk_digest {
+    uint64_t position;         /* the meta row's */
+    uint64_t records, history; /* digest.h */
 };
 
 struct disk {
@@ -78,6 +83,8 @@ int disk_put(struct disk *disk, MDB_txn *txn, unsigned table, MDB_val *key, cons
 int disk_put_number(struct disk *disk, MDB_txn *txn, unsigned table, uint64_t key, const void *bytes, size_t size,
                     unsigned flags);
 int disk_del_number(struct disk *disk, MDB_txn *txn, unsigned table, uint64_t key);
+/* The check at a value's end, as it stands there. */
+uint64_t disk_check_of(const MDB_val *value);
 /* Is the value's check right? Then *size is what stands before it. */
 bool disk_value_good(unsigned table, const MDB_val *key, const MDB_val *value, size_t *size);
 /* Read a value of exactly this size. MDB_NOTFOUND when there is none, MDB_CORRUPTED when its check or size is wrong. */
@@ -90,6 +97,16 @@ void disk_fail(const struct store *store, int error, const char *what);
 /* A transaction to read in: the batch's, or the owner's own. NULL on a fault. Always followed by disk_read_end. */
 MDB_txn *disk_read_begin(const struct store *store);
 void disk_read_end(const struct store *store, MDB_txn *txn);
+
+/* --- digests: disk_digest.c; they return LMDB's error ------------------------------------------- */
+/* The store stands at the position that this transaction shows: take the history's digest over, and compare the
+ * records' with the writer's. A difference makes the store unsound. */
+int disk_digest_follow(struct store *store, MDB_txn *txn);
+/* Write the digests as they are with the open batch, which gets this position. */
+int disk_digest_write(struct store *store, MDB_txn *txn, uint64_t position);
+/* Rows are changed past the digests: the next batch writes them anew. */
+int disk_digest_forget(struct disk *disk, MDB_txn *txn);
+int disk_digest_recount_history(const struct disk *disk, MDB_txn *txn, uint64_t *sum);
 
 /* Open the environment and, in the given transaction, its tables. Return LMDB's error. */
 int disk_env_open(struct disk *disk);

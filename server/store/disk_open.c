@@ -14,6 +14,7 @@
 
 #include <sodium.h>
 
+#include "server/store/digest.h"
 #include "server/store/disk.h"
 #include "server/store/disk_open.h"
 #include "server/store/journal.h"
@@ -220,6 +221,10 @@ write_fresh(struct store *store, MDB_txn *txn)
         error = disk_put_number(disk, txn, touched->table, table_key(table, touched->slot),
                                 table_record(table, touched->slot), table->kind->record_size, 0);
     }
+    digest_of_batch(store);
+    if (error == 0)
+        error = disk_digest_write(store, txn, 0);
+    digest_settle(store);
     store_batch_over(store);
     if (error == 0)
         error = disk_put_number(disk, txn, DISK_META, DISK_META_STORE, &disk->meta, sizeof disk->meta, 0);
@@ -312,6 +317,7 @@ static bool
 take_record(struct store *store, unsigned number, uint64_t key, const void *bytes, size_t size)
 {
     struct table *table = &store->tables[number];
+    uint64_t check;
     uint32_t slot;
 
     if (size != table->kind->record_size || memcmp(bytes, &key, sizeof key) != 0)
@@ -319,6 +325,8 @@ take_record(struct store *store, unsigned number, uint64_t key, const void *byte
     slot = table_take(table, key);
     memcpy(table_record(table, slot), bytes, size);
     *table_flags(table, slot) = TABLE_PRESENT;
+    memcpy(&check, (const uint8_t *)bytes + size, sizeof check); /* it was looked at */
+    digest_add(table, slot, check);
     table->count++;
     return true;
 }
@@ -373,6 +381,17 @@ take_answer(struct store *store, unsigned number, uint64_t answer_no, const void
 }
 
 static enum store_status
+compare_digest(const struct opening *opening, MDB_txn *txn)
+{
+    struct store *store = opening->store;
+    int error = disk_digest_follow(store, txn);
+
+    if (error != 0)
+        return refuse_error(opening, store->disk->file, error);
+    return store->unsound[0] == '\0' ? STORE_OK : refuse(opening, STORE_DAMAGED, "%s", store->unsound);
+}
+
+static enum store_status
 load(const struct opening *opening)
 {
     struct store *store = opening->store;
@@ -391,8 +410,10 @@ load(const struct opening *opening)
         status = load_table(opening, txn, DISK_JOURNAL, take_batch);
     if (status == STORE_OK)
         status = load_table(opening, txn, STORE_TABLE_ANSWER, take_answer);
-    disk_read_end(store, txn);
     store->position = store->disk->meta.position;
+    if (status == STORE_OK)
+        status = compare_digest(opening, txn);
+    disk_read_end(store, txn);
     sweep_resume(&store->disk->sweep, store->disk->meta.pass_start);
     return status;
 }

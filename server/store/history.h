@@ -52,6 +52,8 @@ struct history {
     struct history_table table[HISTORY_TABLES];
     struct map answers; /* hash of scope and id -> answer_no */
     uint8_t secret[16];
+    uint64_t digest;        /* the sum of all rows' checks as of the last commit; digest.h */
+    uint64_t digest_change; /* what the open batch makes of it; worked out as it is committed */
 };
 
 struct history *history_open(bool keep);

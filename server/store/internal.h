@@ -19,6 +19,7 @@ struct batch_touch {
     bool had;     /* there was a record, and this is it: */
     bool changed; /* the after-image differs; known once the batch is encoded */
     size_t image; /* where in batch.images */
+    uint64_t digest_change;
 };
 struct batch {
     bool open;
@@ -45,12 +46,16 @@ struct store {
     struct consumer *consumer; /* in memory alone, else NULL */
     struct batch batch;
     uint64_t position;
+    char unsound[512];             /* what showed that records can't be trusted; empty if nothing did */
     atomic_uint consumer_failures; /* steps that are still to fail */
 };
 
 /* Keep the first fault. */
 __attribute__((format(printf, 3, 4))) void store_fail(const struct store *store, enum store_status status,
                                                       const char *format, ...);
+
+/* Memory and disk, or two instances, differ: the store takes no batch any more. */
+__attribute__((format(printf, 2, 3))) void store_is_unsound(struct store *store, const char *format, ...);
 
 /* A store without a record; the disk is the caller's to set. */
 struct store *store_new(bool keep_history);

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "server/store/digest.h"
 #include "server/store/journal.h"
 
 enum { CHANGE_CHANGED = 0, CHANGE_NEW = 1, CHANGE_REMOVED = 2 };
@@ -114,7 +115,7 @@ apply_change(struct table *tables, struct reading *reading, uint64_t *last_key, 
 {
     unsigned number = *reading->data % CHANGE_KIND_UNIT, kind = *reading->data / CHANGE_KIND_UNIT;
     struct table *table;
-    uint64_t coded;
+    uint64_t coded, before;
     uint32_t slot;
     uint8_t *flags, *record;
 
@@ -130,12 +131,14 @@ apply_change(struct table *tables, struct reading *reading, uint64_t *last_key, 
         slot = table_take(table, last_key[number]);
     flags = table_flags(table, slot);
     record = table_record(table, slot);
+    before = digest_of_slot(table, slot);
     table->count += (kind != CHANGE_REMOVED) - (uint64_t)((*flags & TABLE_PRESENT) != 0);
     *flags = (uint8_t)((*flags & ~TABLE_PRESENT) | (kind != CHANGE_REMOVED ? TABLE_PRESENT : 0));
     if (kind == CHANGE_NEW)
         memset(record + 8, 0, table->kind->record_size - 8);
     if (kind != CHANGE_REMOVED && !apply_runs(reading, record, table->kind->record_size / 8))
         return false;
+    digest_add(table, slot, digest_of_slot(table, slot) - before);
     visit(context, table, slot);
     return reading->good;
 }

@@ -264,6 +264,8 @@ take_step(struct disk *disk, MDB_txn *txn, const struct migration *step, struct 
 
     if (error == 0)
         error = step->run(disk, txn);
+    if (error == 0)
+        error = disk_digest_forget(disk, txn);
     meta->schema = step->from + 1;
     meta->cut = meta->position;
     meta->pass_start = meta->sweep_key = 0;

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include <sodium.h>
-#include <xxhash.h>
 
 #include "server/store/consumer.h"
+#include "server/store/digest.h"
 #include "server/store/disk.h"
 #include "server/store/internal.h"
 #include "server/store/memory.h"
@@ -80,6 +80,8 @@ store_open_memory(void)
         return NULL;
     store->consumer = consumer_open();
     store_fill_fresh(store);
+    digest_of_batch(store);
+    digest_settle(store);
     store_batch_over(store);
     return store;
 }
@@ -119,6 +121,24 @@ store_fail(const struct store *store, enum store_status status, const char *form
 }
 
 void
+store_is_unsound(struct store *store, const char *format, ...)
+{
+    va_list arguments;
+
+    if (store->unsound[0] != '\0')
+        return;
+    va_start(arguments, format);
+    vsnprintf(store->unsound, sizeof store->unsound, format, arguments);
+    va_end(arguments);
+}
+
+const char *
+store_unsound(const struct store *store)
+{
+    return store->unsound[0] == '\0' ? NULL : store->unsound;
+}
+
+void
 store_no_fault(const struct store *store)
 {
     store->trouble->status = STORE_OK;
@@ -139,6 +159,10 @@ store_begin(struct store *store)
 {
     assert(!store->batch.open);
     store_no_fault(store);
+    if (store->unsound[0] != '\0') {
+        store_fail(store, STORE_FAULT, "%s", store->unsound);
+        return false;
+    }
     if (store->disk != NULL && !disk_begin(store))
         return false;
     store->batch.open = true;
@@ -164,10 +188,14 @@ store_commit(struct store *store, const uint8_t *commands, size_t commands_size)
         store_undo(store);
         return STORE_UNDONE;
     }
+    digest_of_batch(store);
+    if (store->disk == NULL)
+        digest_of_history(store);
     if (store->disk != NULL)
         outcome = disk_commit(store, commands, commands_size);
     if (outcome == STORE_DONE) {
         store->position++;
+        digest_settle(store);
         history_done(store->history);
         store_batch_over(store);
     } else {
@@ -275,21 +303,6 @@ store_each(const struct store *store, enum store_table number, bool (*visit)(voi
     for (uint32_t slot = 0; slot < table->slot_count; slot++)
         if ((*table_flags(table, slot) & TABLE_PRESENT) != 0 && !visit(context, table_record(table, slot)))
             return;
-}
-
-uint64_t
-store_digest(const struct store *store)
-{
-    uint64_t digest = 0;
-
-    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++) {
-        const struct table *table = &store->tables[number];
-
-        for (uint32_t slot = 0; slot < table->slot_count; slot++)
-            if ((*table_flags(table, slot) & TABLE_PRESENT) != 0)
-                digest += XXH3_64bits_withSeed(table_record(table, slot), table->kind->record_size, number);
-    }
-    return digest;
 }
 
 struct store_figures

@@ -68,6 +68,10 @@ uint64_t store_position(const struct store *store);
 /* The first fault since the last store_begin, as STORE_NO_ROOM or STORE_FAULT and text; STORE_OK and "" if none. */
 enum store_status store_fault(const struct store *store, const char **why);
 
+/* NULL; or what showed that memory and disk, or two instances, differ: no batch is taken any more, and the process must
+ * stop loudly. */
+const char *store_unsound(const struct store *store);
+
 /* Forget it: what follows, a query outside of a batch, has faults of its own. */
 void store_no_fault(const struct store *store);
 
@@ -101,8 +105,12 @@ uint64_t store_read_count(const struct store *store, enum store_table table);
 /* Walk a table in no order; for audits. The visitor returns false to stop. */
 void store_each(const struct store *store, enum store_table table,
                 bool (*visit)(void *context, const void *record), void *context);
-/* A digest over every record in memory, independent of order and of how the store was opened. */
+/* A digest over every record, independent of order and of how the store was opened: kept up to date with each commit,
+ * so it is as of the last one; and the same worked out from every record as it stands in memory now. */
 uint64_t store_digest(const struct store *store);
+uint64_t store_digest_recount(const struct store *store);
+/* The same over every row of history, kept up to date as the rows are written. */
+uint64_t store_history_digest(const struct store *store);
 
 /* --- questions, answered by indexes in memory ------------------------------------------------------------ */
 uint64_t store_find_user(const struct store *store, const usher_uuid *uuid);         /* user_no or 0 */

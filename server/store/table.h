@@ -35,6 +35,9 @@ struct table {
     size_t free_count, free_room;
     uint64_t count; /* records present */
     uint64_t reads;
+    uint64_t digest;       /* the sum of the records' checks as of the last commit; digest.h */
+    uint32_t scrub_slot;   /* the scrub has gone over the slots before this one, */
+    uint64_t scrub_digest; /* and this is what it summed up there */
 };
 
 #define TABLE_NO_SLOT UINT32_MAX

@@ -16,7 +16,7 @@ static inline struct promise
 promise_of(const struct store *store)
 {
     return (struct promise){.position = store_position(store),
-                            .digest = store_digest(store),
+                            .digest = store_digest_recount(store),
                             .answer_count = store_answer_count(store),
                             .consumer_cursor = store_consumer_cursor(store)};
 }
