@@ -4,6 +4,7 @@
  * socket; the history's thread. What goes wrong ends it with one line on stderr and a code of exits.def. */
 #define _GNU_SOURCE 1
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,6 +259,33 @@ write_port_file(struct usherd *usherd)
     return refuse(USHERD_ACCESS, why);
 }
 
+/* --- signals: docs/operations.md has their table --------------------------------------------------------- */
+static void
+ignore_signals(void)
+{
+    static const int ignored[] = {
+        SIGPIPE, /* a peer that is gone shows where it is written to */
+        SIGXFSZ, /* a file at its limit is a full disk (X6) */
+        SIGHUP,  /* there is no file of settings or log to open anew, and a terminal that closes ends nobody's sale */
+        SIGUSR1, SIGUSR2,
+    };
+
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+}
+
+/* It stops already: one more of these must not end it while it closes the store, for that would not be exit code 0. */
+static void
+hold_stop_signals(void)
+{
+    sigset_t stops;
+
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &stops, NULL);
+}
+
 /* --- the whole ------------------------------------------------------------------------------------------- */
 typedef enum usherd_exit step(struct usherd *usherd);
 static step *const steps[] = {open_directory, open_store,     begin_clock,    open_keys,
@@ -278,6 +306,7 @@ serve(struct usherd *usherd)
         fprintf(stderr, "usherd: the store was lost\n");
         _exit(USHERD_LOST);
     }
+    hold_stop_signals();
     log_line(LOG_INFO, "stopped", "position=%" PRIu64, store_position(usherd->store));
     return USHERD_DONE;
 }
@@ -306,8 +335,7 @@ main(int argc, char **argv)
     if (sodium_init() < 0)
         return refuse(USHERD_FAULT, "libsodium can't be used here");
     log_set_level(usherd.options.quiet ? LOG_WARNING : usherd.options.verbose ? LOG_DEBUG : LOG_INFO);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk (X6), and no reason to end */
+    ignore_signals();
     enum usherd_exit code = serve(&usherd);
     historian_close(usherd.historian);
     net_close(usherd.net);
