@@ -55,6 +55,16 @@ refuse(const usher_frame *asked, usher_result result, uint64_t retry_after_ms, u
 }
 
 static size_t
+push_with(uint16_t opcode, uint8_t *out)
+{
+    const usher_going_away_push body = {.drain_ms = 10000, .reason = USHER_AWAY_STOP};
+    const usher_frame frame = {.flags = USHER_FLAG_PUSH, .opcode = opcode, .stamp_ms = 1700000000000};
+    const usher_layout *layout = usher_push_of(USHER_PUSH_GOING_AWAY)->body;
+
+    return usher_frame_finish(out, usher_encode(layout, &body, out + USHER_HEADER_SIZE, USHER_FRAME_MAX), &frame);
+}
+
+static size_t
 say_hello(struct fake_peer *peer, const usher_frame *asked, uint8_t *out)
 {
     const usher_message *message = usher_message_of(USHER_OPCODE_HELLO);
@@ -185,7 +195,7 @@ serve(struct fake_peer *peer, const usher_frame *asked, uint8_t *out)
 {
     enum fake_fault fault = peer->fault_no < peer->fault_count ? peer->fault[peer->fault_no++] : FAKE_NONE;
     usher_frame number_changed = *asked;
-    size_t size;
+    size_t size, pushed = 0;
 
     peer->asked++;
     peer->budget_ms = asked->aux;
@@ -198,7 +208,11 @@ serve(struct fake_peer *peer, const usher_frame *asked, uint8_t *out)
         return refuse(asked, USHER_GOING_AWAY, 0, out);
     if (fault == FAKE_STRANGER)
         number_changed.request_no += 1000;
-    size = carry_out(peer, &number_changed, out);
+    if (fault == FAKE_PUSH_BEFORE || fault == FAKE_PUSH_UNKNOWN)
+        pushed = push_with(fault == FAKE_PUSH_UNKNOWN ? 0xfeff : USHER_PUSH_GOING_AWAY, out);
+    size = pushed + carry_out(peer, &number_changed, out + pushed);
+    if (fault == FAKE_PUSH_BEHIND)
+        size += push_with(USHER_PUSH_GOING_AWAY, out + size);
     if (fault == FAKE_GARBLE)
         out[size - 1] ^= 0x10;
     return fault == FAKE_LOSE_REPLY || fault == FAKE_SILENCE ? 0 : size;

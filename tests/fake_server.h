@@ -18,7 +18,10 @@ enum fake_fault {
     FAKE_GARBLE,       /* it is carried out, and a bit of the answer is flipped on the way */
     FAKE_STRANGER,     /* it is carried out, and the answer has a number that nobody asked under */
     FAKE_BUSY,         /* it is not carried out: BUSY, retry_after_ms 20 */
-    FAKE_GOING_AWAY    /* it is not carried out: GOING_AWAY, and the connection is closed */
+    FAKE_GOING_AWAY,   /* it is not carried out: GOING_AWAY, and the connection is closed */
+    FAKE_PUSH_BEFORE,  /* GOING_AWAY is pushed, then it is carried out and answered; the connection stays */
+    FAKE_PUSH_BEHIND,  /* it is carried out and answered, then GOING_AWAY is pushed; the connection stays */
+    FAKE_PUSH_UNKNOWN  /* as FAKE_PUSH_BEFORE, but the push is one that nobody knows */
 };
 
 #define FAKE_IDS_MOST 64

@@ -310,6 +310,91 @@ after_going_away_the_next_call_connects_again(void **state)
     shop_close(shop);
 }
 
+/* Two servers that know the same client; the client is connected to the first. */
+static void
+open_two(struct shop **shop, struct shop **other, char both[80])
+{
+    *shop = shop_make();
+    *other = shop_make();
+    snprintf(both, 80, "%s,%s", fake_server_address((*shop)->server), fake_server_address((*other)->server));
+    (*other)->peer.client_key = (*shop)->peer.client_key;
+    (*shop)->options.server = both;
+    (*shop)->options.retry_later = 1;
+    assert_int_equal(usher_client_open(&(*shop)->options, &(*shop)->client), USHER_STATUS_ANSWERED);
+}
+
+static void
+close_two(struct shop *shop, struct shop *other)
+{
+    shop_close(other);
+    shop_close(shop);
+}
+
+/* X7: a push of GOING_AWAY before the reply or right behind it: the reply counts, the connection is left though the
+ * server keeps it open, and the next call goes to the next address. */
+static void
+after_the_push_the_next_call_goes_to_the_next_address(void **state)
+{
+    static const enum fake_fault faults[] = {FAKE_PUSH_BEFORE, FAKE_PUSH_BEHIND};
+    struct shop *shop, *other;
+    usher_charge_reply reply;
+    char both[80];
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        open_two(&shop, &other, both);
+        shop_fault(shop, faults[i]);
+        assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
+        assert_int_equal(usher_client_answer(shop->client)->result, USHER_OK);
+        assert_int_equal(reply.balance, 100);
+        assert_string_equal(usher_client_address(shop->client), fake_server_address(shop->server));
+        assert_int_equal(shop_charge(shop, 7, &reply), USHER_STATUS_ANSWERED);
+        assert_int_equal(reply.balance, 7);
+        assert_int_equal(usher_client_answer(shop->client)->attempts, 1);
+        assert_string_equal(usher_client_address(shop->client), fake_server_address(other->server));
+        assert_int_equal(shop->peer.executed, 1);
+        assert_int_equal(shop->peer.asked, 1);
+        close_two(shop, other);
+    }
+}
+
+/* X7, M3: a request that is answered GOING_AWAY was not carried out: it goes to the next address under its own id. */
+static void
+a_request_that_met_a_stop_is_carried_out_elsewhere(void **state)
+{
+    struct shop *shop, *other;
+    usher_charge_reply reply;
+    char both[80];
+
+    (void)state;
+    open_two(&shop, &other, both);
+    shop_fault(shop, FAKE_GOING_AWAY);
+    assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
+    assert_int_equal(usher_client_answer(shop->client)->result, USHER_OK);
+    assert_int_equal(usher_client_answer(shop->client)->attempts, 2);
+    assert_string_equal(usher_client_address(shop->client), fake_server_address(other->server));
+    assert_int_equal(shop->peer.executed, 0);
+    assert_int_equal(other->peer.executed, 1);
+    assert_memory_equal(&other->peer.id[0], &usher_client_answer(shop->client)->request_id, sizeof(usher_id));
+    close_two(shop, other);
+}
+
+/* F1: a push that this version does not know is passed over. */
+static void
+an_unknown_push_is_passed_over(void **state)
+{
+    struct shop *shop = shop_open();
+    usher_charge_reply reply;
+
+    (void)state;
+    shop_fault(shop, FAKE_PUSH_UNKNOWN);
+    assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
+    assert_int_equal(shop_charge(shop, 50, &reply), USHER_STATUS_ANSWERED);
+    assert_int_equal(reply.balance, 150);
+    assert_int_equal(fake_server_connections(shop->server), 1);
+    shop_close(shop);
+}
+
 /* F4: several addresses are tried in turn; a dead first one costs nothing but its try. */
 static void
 another_address_takes_over_from_a_dead_one(void **state)
@@ -578,6 +663,9 @@ main(int argc, char **argv)
         cmocka_unit_test(a_server_that_dies_after_sending_means_maybe),
         cmocka_unit_test(a_later_answer_is_returned_or_retried_as_the_options_say),
         cmocka_unit_test(after_going_away_the_next_call_connects_again),
+        cmocka_unit_test(after_the_push_the_next_call_goes_to_the_next_address),
+        cmocka_unit_test(a_request_that_met_a_stop_is_carried_out_elsewhere),
+        cmocka_unit_test(an_unknown_push_is_passed_over),
         cmocka_unit_test(another_address_takes_over_from_a_dead_one),
         cmocka_unit_test(a_connection_that_was_closed_meanwhile_gets_no_request),
         cmocka_unit_test(a_client_that_is_not_enrolled_is_turned_away),

@@ -339,6 +339,47 @@ a_dismissal_ends_the_session_and_says_why(void **state)
     free(talk);
 }
 
+/* X7: after the push of GOING_AWAY the replies that are due are taken, and nothing more is asked; a push that nobody
+ * knows changes nothing. Wherever the bytes are split. */
+static void
+a_push_of_going_away_ends_the_asking_and_not_the_answers(void **state)
+{
+    static const enum fake_fault faults[] = {FAKE_PUSH_UNKNOWN, FAKE_PUSH_BEFORE};
+    const usher_message *message = usher_message_of(USHER_OPCODE_PING);
+    const usher_ping_request ping = {.echo = 1};
+    struct talk *talk = talk_begin();
+    size_t size = 1;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++)
+        for (size_t split = 0; split <= size; split++) {
+            struct usher_session_event event;
+            unsigned pushes = 0, replies = 0;
+
+            talk_shake_hands(talk);
+            talk->peer.fault[0] = faults[i];
+            talk->peer.fault_no = 0;
+            talk->peer.fault_count = 1;
+            for (uint64_t tag = 0; tag < 2; tag++)
+                assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, tag), USHER_SESSION_ACCEPTED);
+            size = talk_send(talk);
+            for (unsigned part = 0; part < 2; part++) {
+                talk_read(talk, talk->answer + (part == 0 ? 0 : split), part == 0 ? split : size - split);
+                while ((event = usher_session_next(&talk->session)).kind != USHER_SESSION_EVENT_NONE) {
+                    pushes += event.kind == USHER_SESSION_EVENT_PUSH;
+                    replies += event.kind == USHER_SESSION_EVENT_REPLY;
+                }
+            }
+            assert_int_equal(pushes, 1);
+            assert_int_equal(replies, 2);
+            assert_int_equal(talk->session.in_flight, 0);
+            assert_int_equal(talk->session.going_away, faults[i] == FAKE_PUSH_BEFORE);
+            assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, 9),
+                             faults[i] == FAKE_PUSH_BEFORE ? USHER_SESSION_NOT_READY : USHER_SESSION_ACCEPTED);
+        }
+    free(talk);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -351,6 +392,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_flipped_byte_of_the_handshake_ends_the_session),
         cmocka_unit_test(frames_that_were_not_asked_for_end_the_session),
         cmocka_unit_test(a_dismissal_ends_the_session_and_says_why),
+        cmocka_unit_test(a_push_of_going_away_ends_the_asking_and_not_the_answers),
     };
 
     return usher_test_main(argc, argv, tests);

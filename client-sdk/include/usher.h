@@ -29,7 +29,13 @@
  * which. When a connection or a reply is lost, the SDK connects again and sends the same request under the same id
  * until the deadline: the server carries it out once (M3), so this is safe. When the deadline passes first, the status
  * says what is known: USHER_STATUS_NOT_SENT or USHER_STATUS_MAYBE_APPLIED. After the latter, call again with the same
- * body and the id that the answer names, or ask usher_lookup(): both are safe at any time and from any process. */
+ * body and the id that the answer names, or ask usher_lookup(): both are safe at any time and from any process.
+ *
+ * A server that stops says so (X7). The call that runs still gets its answer; after it the SDK leaves the connection,
+ * and the next call begins with the next address of options.server, or finds the same one when a server is there again.
+ * A request that meets the stop is answered GOING_AWAY and was not carried out: with options.retry_later the SDK sends
+ * it to the next address under its own id, else the answer is the caller's. Tokens and holds are good everywhere and
+ * over a restart. */
 #ifndef USHER_H
 #define USHER_H
 

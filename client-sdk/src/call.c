@@ -1,7 +1,7 @@
 /* call.c: one call: attempts until there is an answer or no more time, and what is known then.
  *
  *     connect ──> send ──> answer ──> ANSWERED
- *        │         │         └─ LATER, and options.retry_later: wait as it says, again
+ *        │         │         └─ LATER, and options.retry_later: wait as it says, again (GOING_AWAY: elsewhere)
  *        │         └─ lost: wait, connect again, send the same request under the same request id
  *        └─ nobody there: wait, again (not with options.fail_fast)
  *
@@ -14,11 +14,13 @@
 
 #include "client-sdk/src/client.h"
 
-/* Leave the connection after the server said that it is stopping, or ended it. */
+/* Leave the connection after the server said that it is stopping, by its push or in its answer, or ended it. */
 static void
 leave_if_going(struct usher_client *client)
 {
-    if (client->answer.result == USHER_GOING_AWAY || client->session.phase == USHER_SESSION_OVER)
+    if (client->answer.result == USHER_GOING_AWAY)
+        client->session.going_away = true;
+    if (client->session.going_away || client->session.phase == USHER_SESSION_OVER)
         usher_link_close(client);
 }
 

@@ -31,7 +31,8 @@ struct usher_client {
 
     /* The connection. */
     int socket; /* -1 for none */
-    bool ready; /* the handshake on it is complete */
+    bool ready;   /* the handshake on it is complete */
+    bool move_on; /* the server at the present address is going away: the next connection begins with the next one */
     struct usher_session session;
     struct usher_session_slot slot[1];
     uint8_t *input, *output;

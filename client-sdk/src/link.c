@@ -11,6 +11,8 @@ usher_link_close(struct usher_client *client)
 {
     if (client->socket >= 0)
         usher_net_close(client->socket);
+    if (client->ready && client->session.going_away)
+        client->move_on = true;
     client->socket = -1;
     client->ready = false;
 }
@@ -167,28 +169,39 @@ link_try(struct usher_client *client, uint64_t deadline_ms)
     return outcome == USHER_ATTEMPT_DONE ? link_judge(client, &event) : outcome;
 }
 
+/* What came behind the last reply. False when the connection is of no more use: the server is going away, or has sent
+ * a dismissal, most likely. */
+static bool
+link_take_pushes(struct usher_client *client)
+{
+    struct usher_session_event event;
+
+    do
+        event = usher_session_next(&client->session);
+    while (event.kind == USHER_SESSION_EVENT_PUSH);
+    return event.kind == USHER_SESSION_EVENT_NONE && !client->session.going_away;
+}
+
 /* Whether the connection that we have can be used. It is looked at before each request: a server that stopped in the
- * meantime has closed it, and a request sent into it would be "maybe applied" without need. What has come in since the
- * last call is read on the way. */
+ * meantime has said so or closed it, and a request sent into it would be "maybe applied" without need. What has come in
+ * since the last call is read on the way. */
 static bool
 link_is_good(struct usher_client *client)
 {
     char why[128];
 
-    if (!client->ready)
+    if (!client->ready || !link_take_pushes(client))
         return false;
-    while (usher_net_wait(client->socket, false, 0) == USHER_NET_READY) {
-        struct usher_session_event event;
-
-        if (!link_read(client, why, sizeof why))
+    while (usher_net_wait(client->socket, false, 0) == USHER_NET_READY)
+        if (!link_read(client, why, sizeof why) || !link_take_pushes(client))
             return false;
-        do
-            event = usher_session_next(&client->session);
-        while (event.kind == USHER_SESSION_EVENT_PUSH);
-        if (event.kind != USHER_SESSION_EVENT_NONE)
-            return false; /* a dismissal, most likely */
-    }
     return true;
+}
+
+static void
+next_address(struct usher_client *client)
+{
+    client->address_no = (client->address_no + 1) % client->address_count;
 }
 
 enum usher_attempt
@@ -199,16 +212,19 @@ usher_link_open(struct usher_client *client)
     if (link_is_good(client))
         return USHER_ATTEMPT_DONE;
     usher_link_close(client);
+    if (client->move_on)
+        next_address(client);
+    client->move_on = false;
     for (unsigned i = 0; i < client->address_count && outcome == USHER_ATTEMPT_LOST; i++) {
         uint64_t now_ms = usher_net_now_ms();
         uint64_t left_ms = client->deadline_ms > now_ms ? client->deadline_ms - now_ms : 0;
 
         if (i > 0)
-            client->address_no = (client->address_no + 1) % client->address_count;
+            next_address(client);
         /* A silent address must leave the others their share of the time. */
         outcome = link_try(client, now_ms + left_ms / (client->address_count - i));
     }
     if (outcome == USHER_ATTEMPT_LOST)
-        client->address_no = (client->address_no + 1) % client->address_count;
+        next_address(client);
     return outcome;
 }

@@ -239,7 +239,7 @@ usher_session_request(struct usher_session *session, const usher_message *messag
     struct usher_session_slot *slot;
     uint32_t index = session->next_slot;
 
-    if (session->phase != USHER_SESSION_READY)
+    if (session->phase != USHER_SESSION_READY || session->going_away)
         return USHER_SESSION_NOT_READY;
     if (session->in_flight >= session->in_flight_max)
         return USHER_SESSION_CROWDED;
@@ -290,17 +290,26 @@ take_reply(struct usher_session *session, const usher_frame *frame)
     return event;
 }
 
+/* Whatever the push's body says: the server that sent it will not answer for long. */
+static struct usher_session_event
+take_push(struct usher_session *session, const usher_frame *frame)
+{
+    if (frame->opcode == USHER_PUSH_GOING_AWAY)
+        session->going_away = true;
+    return (struct usher_session_event){.kind = USHER_SESSION_EVENT_PUSH,
+                                        .opcode = frame->opcode,
+                                        .stamp_ms = frame->stamp_ms,
+                                        .body = frame->body,
+                                        .body_size = frame->body_size};
+}
+
 static struct usher_session_event
 take_frame(struct usher_session *session, const usher_frame *frame)
 {
     if (session->phase != USHER_SESSION_READY)
         return take_handshake(session, frame);
     if ((frame->flags & USHER_FLAG_PUSH) != 0)
-        return (struct usher_session_event){.kind = USHER_SESSION_EVENT_PUSH,
-                                            .opcode = frame->opcode,
-                                            .stamp_ms = frame->stamp_ms,
-                                            .body = frame->body,
-                                            .body_size = frame->body_size};
+        return take_push(session, frame);
     if ((frame->flags & USHER_FLAG_REPLY) == 0)
         return session_end(session, USHER_SESSION_EVENT_BROKEN, "it sends requests");
     return take_reply(session, frame);

@@ -6,7 +6,10 @@
  *
  *     usher_session_open ──> hello goes out ──> challenge comes in ──> proof goes out ──> EVENT_READY
  *                                                                 └──> or enrolment      requests and replies
- *     anything may end in EVENT_REFUSED (the server said no) or EVENT_BROKEN (what came can't be trusted) */
+ *     anything may end in EVENT_REFUSED (the server said no) or EVENT_BROKEN (what came can't be trusted)
+ *
+ * After a push of GOING_AWAY the session takes no more requests, but the replies that are due still come: its owner
+ * waits for them, closes the connection and opens another one. */
 #ifndef USHER_SESSION_H
 #define USHER_SESSION_H
 
@@ -54,6 +57,7 @@ struct usher_session {
     uint32_t turn;      /* makes a slot's request numbers differ from each other */
     uint32_t next_slot; /* where the search for a free slot begins */
     uint32_t in_flight, in_flight_max;
+    bool going_away; /* the server has said that it is stopping */
 };
 
 enum usher_session_event_kind {
@@ -95,7 +99,7 @@ void usher_session_sent(struct usher_session *session, size_t size);
 
 enum usher_session_admission {
     USHER_SESSION_ACCEPTED,
-    USHER_SESSION_NOT_READY, /* before EVENT_READY, or over */
+    USHER_SESSION_NOT_READY, /* before EVENT_READY, or over, or the server is going away */
     USHER_SESSION_CROWDED    /* as many as the server allows are in flight, or the output is full */
 };
 /* Put a request into the output. body is the request's struct and must be sound (see usher_check). budget_ms is how
