@@ -78,7 +78,7 @@ fail_at_every_call(const struct help_folder *folder, enum lmdb_fail_commit commi
     uint64_t nth = 0, calls, most = 0;
     unsigned found = 0;
 
-    for (int round = 0; round < 500; round++) {
+    for (int round = 0; round < 900; round++) {
         int error = round % 2 == 0 ? EIO : ENOSPC;
         struct help_random before = random;
         uint64_t picture = help_picture(store), position = store_position(store);

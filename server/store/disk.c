@@ -197,6 +197,7 @@ disk_env_close(struct disk *disk)
     if (disk->env != NULL)
         mdb_env_close(disk->env);
     disk->env = NULL;
+    disk->seen = 0;
 }
 
 int
@@ -229,10 +230,11 @@ disk_close(struct disk *disk)
     free(disk);
 }
 
-/* Close the environment and open it again, so that LMDB's picture is the disk's; read the meta row. */
+/* Close the environment and open it again, so that LMDB's picture is the disk's. */
 static int
 env_open_anew(struct disk *disk)
 {
+    struct disk_meta meta;
     MDB_txn *txn;
     int error;
 
@@ -244,7 +246,7 @@ env_open_anew(struct disk *disk)
         if (error == 0) {
             error = disk_tables_open(disk, txn, 0);
             if (error == 0)
-                error = disk_get(disk, txn, DISK_META, DISK_META_STORE, &disk->meta, sizeof disk->meta);
+                error = disk_get(disk, txn, DISK_META, DISK_META_STORE, &meta, sizeof meta);
             if (error == 0)
                 error = lmdb_txn_commit(txn); /* keeps the table handles */
             else
@@ -259,30 +261,16 @@ env_open_anew(struct disk *disk)
 }
 
 /* A process that was killed while it read keeps its pages from being used again until somebody notices. */
-static void
-clear_stale_readers(struct disk *disk)
+void
+disk_clear_readers(struct disk *disk)
 {
     int dead;
 
-    (void)mdb_reader_check(disk->env, &dead); /* it will be tried again with the next pass */
+    if (disk->env != NULL)
+        (void)mdb_reader_check(disk->env, &dead); /* it will be tried again */
 }
 
 /* --- a batch ---------------------------------------------------------------------------------- */
-/* This instance stands where the disk does: does it have the same picture? */
-static bool
-compare_digest(struct store *store)
-{
-    int error = disk_digest_follow(store, store->disk->write);
-
-    if (error != 0)
-        disk_fail(store, error, "can't read the digest");
-    else if (store->unsound[0] != '\0')
-        store_fail(store, STORE_FAULT, "%s", store->unsound);
-    else
-        return true;
-    return false;
-}
-
 bool
 disk_begin(struct store *store)
 {
@@ -297,13 +285,10 @@ disk_begin(struct store *store)
         disk_fail(store, error, "can't begin to write");
         return false;
     }
-    error = disk_get(disk, disk->write, DISK_META, DISK_META_STORE, &disk->meta, sizeof disk->meta);
-    if (error != 0)
-        disk_fail(store, error, "can't read the meta row");
-    else if (disk->meta.position != store->position)
-        store_fail(store, STORE_FAULT, "%s: another program has written to this store", disk->file);
-    else if (compare_digest(store))
+    if (disk_follow(store, disk->write)) {
+        disk->seen = mdb_txn_id(disk->write) - 1; /* what it stands on */
         return true;
+    }
     disk_abort(store);
     return false;
 }
@@ -380,44 +365,71 @@ write_batch(struct store *store, struct disk_meta *meta, struct sweep_slice *sli
     return error;
 }
 
-/* Write the meta row again, alone. What was found after a failed commit is on the disk for sure once this is. */
+/* Is the write of this meta row there? Others may have committed after it, so a batch is looked for in the journal
+ * (MDB_NOTFOUND when nobody can tell any more); one that only wrote back may as well count as lost. */
 static int
-confirm(struct disk *disk)
+see_batch(const struct disk *disk, MDB_txn *txn, const struct disk_meta *now, const struct disk_meta *meta, bool *there)
 {
-    struct disk_meta meta = disk->meta;
+    uint64_t number = meta->position;
+    MDB_val key = {sizeof number, &number}, value;
+    size_t size;
+    int error;
+
+    *there = now->writer == meta->writer && now->writes == meta->writes;
+    if (*there || now->position < number || number == disk->meta.position)
+        return 0;
+    error = lmdb_get(txn, disk->dbi[DISK_JOURNAL], &key, &value);
+    if (error != 0)
+        return error;
+    if (!disk_value_good(DISK_JOURNAL, &key, &value, &size))
+        return MDB_CORRUPTED;
+    *there = size == disk->journal_value.size && memcmp(value.mv_data, disk->journal_value.data, size) == 0;
+    return 0;
+}
+
+/* See whether the batch is there, and if it is, write the meta row again: what was found after a failed commit is on
+ * the disk for sure once that is. */
+static int
+see_and_confirm(struct disk *disk, const struct disk_meta *meta, bool *there)
+{
+    struct disk_meta now;
     MDB_txn *txn;
     int error = lmdb_txn_begin(disk->env, 0, &txn);
 
     if (error != 0)
         return error;
-    meta.writer = disk->writer;
-    meta.writes++;
-    error = disk_put_number(disk, txn, DISK_META, DISK_META_STORE, &meta, sizeof meta, 0);
-    if (error != 0) {
+    error = disk_get(disk, txn, DISK_META, DISK_META_STORE, &now, sizeof now);
+    if (error == 0)
+        error = see_batch(disk, txn, &now, meta, there);
+    if (error == 0 && *there) {
+        now.writer = disk->writer;
+        now.writes++;
+        error = disk_put_number(disk, txn, DISK_META, DISK_META_STORE, &now, sizeof now, 0);
+    }
+    if (error != 0 || !*there) {
         mdb_txn_abort(txn);
         return error;
     }
-    disk->meta = meta;
     return lmdb_txn_commit(txn);
 }
 
-/* A commit failed: find out whether it is there. Its last write was this meta row. */
+/* A commit failed: find out whether it is there. */
 static enum store_outcome
 find_outcome(struct store *store, const struct disk_meta *meta)
 {
     struct disk *disk = store->disk;
-    bool there;
+    bool there = false;
 
     disk->env_broken = true;
     if (env_open_anew(disk) != 0)
         return STORE_LOST;
-    there = disk->meta.writer == meta->writer && disk->meta.writes == meta->writes;
-    if (!there)
-        return STORE_UNDONE;
-    if (confirm(disk) != 0) {
+    if (see_and_confirm(disk, meta, &there) != 0) {
         disk->env_broken = true;
         return STORE_LOST;
     }
+    if (!there)
+        return STORE_UNDONE;
+    disk->meta = *meta; /* what came after it will be followed */
     store_no_fault(store);
     return STORE_DONE;
 }
@@ -427,6 +439,7 @@ static enum store_outcome
 commit_write(struct store *store, const struct disk_meta *meta)
 {
     struct disk *disk = store->disk;
+    uint64_t number = mdb_txn_id(disk->write);
     int error = lmdb_txn_commit(disk->write);
 
     disk->write = NULL;
@@ -435,6 +448,7 @@ commit_write(struct store *store, const struct disk_meta *meta)
         return find_outcome(store, meta);
     }
     disk->meta = *meta;
+    disk->seen = number;
     return STORE_DONE;
 }
 
@@ -460,7 +474,7 @@ disk_commit(struct store *store, const uint8_t *commands, size_t commands_size)
 
     journal_encode(store, commands, commands_size, &disk->journal_value);
     if (sweep_begin_pass(&disk->sweep, meta.position, false))
-        clear_stale_readers(disk);
+        disk_clear_readers(disk);
     meta.position++;
     meta.writer = disk->writer;
     meta.writes++;
@@ -501,7 +515,7 @@ write_idle(struct store *store, struct disk_meta *meta, struct sweep_slice *slic
     int error;
 
     if (sweep_begin_pass(&disk->sweep, disk->meta.position, true))
-        clear_stale_readers(disk);
+        disk_clear_readers(disk);
     *meta = disk->meta;
     meta->writer = disk->writer;
     meta->writes++;
@@ -526,6 +540,10 @@ disk_idle(struct store *store)
         return false;
     if (!disk_begin(store))
         return false;
+    if (sweep_is_clean(&disk->sweep) && disk->meta.cut == disk->meta.position && journal_stat(store).ms_entries == 0) {
+        disk_abort(store); /* another instance has done it */
+        return false;
+    }
     error = write_idle(store, &meta, &slice);
     if (error != 0) {
         disk_abort(store);

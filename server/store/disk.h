@@ -13,6 +13,8 @@
 /* --- for store.c ------------------------------------------------------------------------------ */
 void disk_close(struct disk *disk); /* NULL is welcome */
 bool disk_begin(struct store *store);
+bool disk_follow_now(struct store *store);
+void disk_clear_readers(struct disk *disk);
 void disk_abort(struct store *store);
 enum store_outcome disk_commit(struct store *store, const uint8_t *commands, size_t commands_size);
 bool disk_idle(struct store *store);
@@ -65,11 +67,16 @@ struct disk {
     /* The consumer's thread holds it shared while it uses env; opening anew takes it alone. */
     pthread_rwlock_t env_lock;
     atomic_bool env_broken; /* a commit failed: the environment must be opened anew */
-    struct disk_meta meta;  /* as it is on the disk */
+    struct disk_meta meta;  /* as it was on the disk when memory agreed with it */
+    uint64_t seen;          /* LMDB's number of the last transaction that was followed */
+    bool behind;            /* memory can't be brought up but by opening anew */
     struct sweep sweep;
     struct bytes journal_value; /* the open batch's */
     uint64_t writer;
 };
+
+/* follow.c: bring memory to what this transaction shows. False on a fault. */
+bool disk_follow(struct store *store, MDB_txn *txn);
 
 /* The name of a table in LMDB, or NULL when there is none of this number. */
 const char *disk_table_name(unsigned table);

@@ -115,6 +115,7 @@ read_events(const struct disk *disk, uint32_t most, struct intake *intake)
     return error == MDB_NOTFOUND ? 0 : error;
 }
 
+/* MDB_KEYEXIST: they are written already. */
 static int
 write_rows(struct disk *disk, MDB_txn *txn, const struct intake *intake)
 {
@@ -122,7 +123,7 @@ write_rows(struct disk *disk, MDB_txn *txn, const struct intake *intake)
     int error = read_cursor(disk, txn, &cursor);
 
     if (error == 0 && cursor != intake->before)
-        error = MDB_KEYEXIST; /* another consumer took them in meanwhile */
+        return MDB_KEYEXIST;
     for (size_t at = 0; error == 0 && at < intake->rows.size; at += sizeof(struct history_record)) {
         uint8_t bytes[HISTORY_KEY_SIZE];
         MDB_val key = {sizeof bytes, bytes};
@@ -154,12 +155,15 @@ write_intake(struct store *store, const struct intake *intake)
 {
     struct disk *disk = store->disk;
     MDB_txn *txn;
+    int error;
 
     if (lmdb_txn_begin(disk->env, 0, &txn) != 0)
         return STORE_STEP_FAILED;
-    if (write_rows(disk, txn, intake) != 0 || ordered_to_fail(store)) {
+    error = write_rows(disk, txn, intake);
+    if (error != 0 || ordered_to_fail(store)) {
         mdb_txn_abort(txn);
-        return STORE_STEP_FAILED;
+        /* Another instance's consumer has taken them in meanwhile: done as well. */
+        return error == MDB_KEYEXIST ? STORE_STEP_DONE : STORE_STEP_FAILED;
     }
     if (lmdb_txn_commit(txn) != 0) {
         disk->env_broken = true; /* maybe it is there; the cursor will tell */

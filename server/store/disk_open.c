@@ -376,7 +376,7 @@ take_answer(struct store *store, unsigned number, uint64_t answer_no, const void
 
     if (!history_fill(number - HISTORY_FIRST, bytes, size, &answer) || answer.answer_no != answer_no)
         return false;
-    map_add(&store->history->answers, history_answer_hash(store->history, answer.scope, &answer.request_id), answer_no);
+    history_learn_answer(store->history, &answer);
     return true;
 }
 
@@ -392,15 +392,12 @@ compare_digest(const struct opening *opening, MDB_txn *txn)
 }
 
 static enum store_status
-load(const struct opening *opening)
+load_from(const struct opening *opening, MDB_txn *txn)
 {
     struct store *store = opening->store;
     enum store_status status = STORE_OK;
-    MDB_txn *txn = disk_read_begin(store);
     int error;
 
-    if (txn == NULL)
-        return refuse(opening, STORE_FAULT, "%s", store->trouble->text);
     error = disk_get(store->disk, txn, DISK_META, DISK_META_STORE, &store->disk->meta, sizeof store->disk->meta);
     if (error != 0)
         status = refuse_error(opening, store->disk->file, error);
@@ -413,8 +410,70 @@ load(const struct opening *opening)
     store->position = store->disk->meta.position;
     if (status == STORE_OK)
         status = compare_digest(opening, txn);
-    disk_read_end(store, txn);
     sweep_resume(&store->disk->sweep, store->disk->meta.pass_start);
+    return status;
+}
+
+static enum store_status
+load(const struct opening *opening)
+{
+    MDB_txn *txn = disk_read_begin(opening->store);
+    enum store_status status;
+
+    if (txn == NULL)
+        return refuse(opening, STORE_FAULT, "%s", opening->store->trouble->text);
+    opening->store->disk->seen = mdb_txn_id(txn);
+    status = load_from(opening, txn);
+    disk_read_end(opening->store, txn);
+    return status;
+}
+
+static void
+swap_records(struct store *one, struct store *other)
+{
+    struct table *tables = one->tables;
+    struct indexes *indexes = one->indexes;
+    struct history *history = one->history;
+
+    one->tables = other->tables;
+    one->indexes = other->indexes;
+    one->history = other->history;
+    other->tables = tables;
+    other->indexes = indexes;
+    other->history = history;
+}
+
+enum store_status
+disk_load_anew(struct store *store, MDB_txn *txn, char *why, size_t why_size)
+{
+    const struct store_options none = {.directory = ""};
+    struct opening opening = {&none, store_new(false), why, why_size};
+    struct disk *disk = store->disk;
+    struct sweep sweep = {.slice_records = disk->sweep.slice_records,
+                          .journal_bytes = disk->sweep.journal_bytes,
+                          .pass_flag = TABLE_EVEN};
+    const struct sweep old_sweep = disk->sweep;
+    const struct disk_meta old_meta = disk->meta;
+    enum store_status status;
+
+    if (opening.store == NULL)
+        return refuse(&opening, STORE_FAULT, "libsodium gives no random numbers");
+    disk->sweep = sweep;
+    opening.store->disk = disk;
+    status = load_from(&opening, txn);
+    sweep = disk->sweep;
+    if (status == STORE_OK) {
+        indexes_build(opening.store->indexes);
+        swap_records(store, opening.store);
+        store->position = opening.store->position;
+        sweep = old_sweep;
+    } else {
+        disk->sweep = old_sweep;
+        disk->meta = old_meta;
+    }
+    sweep_close(&sweep); /* of what goes */
+    opening.store->disk = NULL;
+    store_close(opening.store);
     return status;
 }
 
@@ -429,6 +488,7 @@ disk_new(const struct store_options *options)
     disk->open_flags = MDB_NOSUBDIR | MDB_NOTLS | (options->unsafe_no_sync ? MDB_NOSYNC : 0);
     disk->sweep.slice_records = options->slice_records != 0 ? options->slice_records : SLICE_RECORDS_USUAL;
     disk->sweep.journal_bytes = options->journal_bytes != 0 ? options->journal_bytes : JOURNAL_BYTES_USUAL;
+    disk->sweep.pass_flag = TABLE_EVEN;
     pthread_rwlock_init(&disk->env_lock, NULL);
     randombytes_buf(&disk->writer, sizeof disk->writer);
     return disk;

@@ -5,4 +5,7 @@
 /* The name of a network file system by the type that statfs gives, or NULL when it is none that we know. */
 const char *disk_network_name(unsigned long type);
 
+/* Read everything again as this transaction shows it; it takes the place of what is in memory, once it is whole. */
+enum store_status disk_load_anew(struct store *store, MDB_txn *txn, char *why, size_t why_size);
+
 #endif

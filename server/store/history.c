@@ -88,6 +88,27 @@ hash_of_row(const struct history *history, const struct history_row *row)
     return history_answer_hash(history, answer.scope, &answer.request_id);
 }
 
+void
+history_learn_answer(struct history *history, const struct answer_row *answer)
+{
+    map_add(&history->answers, history_answer_hash(history, answer->scope, &answer->request_id), answer->answer_no);
+    if (answer->answer_no > history->last_answer_no)
+        history->last_answer_no = answer->answer_no;
+}
+
+void
+history_forget_answer(struct history *history, uint64_t answer_no, uint64_t scope, const usher_id *request_id)
+{
+    struct map_search search = {.hash = history_answer_hash(history, scope, request_id)};
+    uint64_t found;
+
+    while ((found = map_next(&history->answers, &search)) != 0)
+        if (found == answer_no) {
+            map_remove(&history->answers, search.hash, answer_no);
+            return;
+        }
+}
+
 /* --- rows ------------------------------------------------------------------------------------- */
 static struct history_row *
 row_of(const struct history_table *table, uint64_t key)
@@ -129,19 +150,22 @@ history_append(struct history *history, unsigned index, const void *given)
 }
 
 void
-history_drop(struct history *history, unsigned index, uint64_t key, uint64_t hash)
+history_drop(struct history *history, unsigned index, uint64_t key, const struct answer_row *answer)
 {
     struct history_table *table = &history->table[index];
-    struct history_row *row = row_of(table, key);
+    struct history_dropped dropped = {.key = key, .row = row_of(table, key)};
 
     assert(map_get(&table->dropped_keys, store_mix(key)) == 0);
-    if (row != NULL)
-        row_take(table, row);
-    if (index == HISTORY_INDEX_ANSWER)
-        map_remove(&history->answers, hash, key);
+    if (dropped.row != NULL)
+        row_take(table, dropped.row);
+    if (answer != NULL) {
+        dropped.scope = answer->scope;
+        dropped.request_id = answer->request_id;
+        map_remove(&history->answers, history_answer_hash(history, answer->scope, &answer->request_id), key);
+    }
     map_add(&table->dropped_keys, store_mix(key), 1);
     table->dropped = store_grow(table->dropped, &table->dropped_room, table->dropped_count + 1, sizeof *table->dropped);
-    table->dropped[table->dropped_count++] = (struct history_dropped){key, hash, row};
+    table->dropped[table->dropped_count++] = dropped;
 }
 
 const struct history_row *
@@ -175,7 +199,8 @@ table_undo(struct history *history, unsigned index)
         if (dropped->row != NULL)
             row_add(table, dropped->row);
         if (index == HISTORY_INDEX_ANSWER)
-            map_add(&history->answers, dropped->hash, dropped->key);
+            map_add(&history->answers, history_answer_hash(history, dropped->scope, &dropped->request_id),
+                    dropped->key);
     }
     while (table->appended_count > 0) {
         struct history_row *row = row_of(table, table->appended[--table->appended_count]);
@@ -196,6 +221,8 @@ table_done(struct history *history, unsigned index)
         map_remove(&table->dropped_keys, store_mix(table->dropped[at].key), 1);
         free(table->dropped[at].row);
     }
+    if (index == HISTORY_INDEX_ANSWER && table->appended_count > 0)
+        history->last_answer_no = table->appended[table->appended_count - 1];
     for (size_t at = 0; !history->keep && at < table->appended_count; at++) {
         struct history_row *row = row_of(table, table->appended[at]);
 

@@ -34,7 +34,8 @@ struct history_row {
 
 struct history_dropped {
     uint64_t key;
-    uint64_t hash;           /* of an answer's scope and id */
+    uint64_t scope;          /* of an answer */
+    usher_id request_id;     /* the same */
     struct history_row *row; /* NULL when it is on the disk alone */
 };
 
@@ -51,6 +52,7 @@ struct history {
     bool keep; /* rows stay in memory after their batch */
     struct history_table table[HISTORY_TABLES];
     struct map answers; /* hash of scope and id -> answer_no */
+    uint64_t last_answer_no; /* the last committed one that the index has heard of */
     uint8_t secret[16];
     uint64_t digest;        /* the sum of all rows' checks as of the last commit; digest.h */
     uint64_t digest_change; /* what the open batch makes of it; worked out as it is committed */
@@ -61,7 +63,8 @@ void history_close(struct history *history);
 uint64_t history_bytes(const struct history *history);
 
 void history_append(struct history *history, unsigned index, const void *row);
-void history_drop(struct history *history, unsigned index, uint64_t key, uint64_t hash);
+/* answer: the row when it is one, else NULL. */
+void history_drop(struct history *history, unsigned index, uint64_t key, const struct answer_row *answer);
 /* The row if it is in memory; *dropped says that this batch has taken it out. */
 const struct history_row *history_see(const struct history *history, unsigned index, uint64_t key, bool *dropped);
 /* Fill a row's struct from stored bytes; false when the bytes can't be one. */
@@ -70,6 +73,9 @@ bool history_fill(unsigned index, const void *bytes, size_t size, void *row);
 void history_undo(struct history *history); /* take the batch's rows back */
 void history_done(struct history *history); /* the batch is over: forget it */
 
+/* The index of answers learns of one that is on the disk, and of one that has gone if it had it. */
+void history_learn_answer(struct history *history, const struct answer_row *answer);
+void history_forget_answer(struct history *history, uint64_t answer_no, uint64_t scope, const usher_id *request_id);
 /* The hash under which an answer is found. */
 uint64_t history_answer_hash(const struct history *history, uint64_t scope, const usher_id *request_id);
 

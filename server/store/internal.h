@@ -47,6 +47,7 @@ struct store {
     struct batch batch;
     uint64_t position;
     char unsound[512];             /* what showed that records can't be trusted; empty if nothing did */
+    uint64_t followed[STORE_RECORD_TABLES]; /* changes that came from other instances */
     atomic_uint consumer_failures; /* steps that are still to fail */
 };
 

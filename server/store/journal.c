@@ -4,6 +4,7 @@
  *     change: u8 table + kind * 64 | number key (zigzag of the difference to the table's previous key in this value)
  *             of a removal nothing more; else runs of words:
  *     run:    number count | number skipped | count words, each a number;   a count of 0 ends the change
+ *             of a dropped answer, which is the removal of a row of history: number scope | 16 bytes request id
  *
  * Numbers are as in bytes.h. A record is a row of 8-byte words; word 0 is the key and never in a run. NEW begins with
  * zeroes, CHANGED with the record as it is; words that are not named stay. All values are absolute, so putting a
@@ -17,7 +18,20 @@
 enum { CHANGE_CHANGED = 0, CHANGE_NEW = 1, CHANGE_REMOVED = 2 };
 #define CHANGE_KIND_UNIT 64u
 
-_Static_assert(STORE_RECORD_TABLES <= CHANGE_KIND_UNIT, "table and kind share a byte");
+_Static_assert(STORE_TABLE_END <= CHANGE_KIND_UNIT, "table and kind share a byte");
+
+/* A whole number that may go up and down, small ones in few bytes. */
+static uint64_t
+zigzag(uint64_t difference)
+{
+    return difference << 1 ^ (uint64_t)((int64_t)difference >> 63);
+}
+
+static uint64_t
+zagzig(uint64_t coded)
+{
+    return coded >> 1 ^ -(coded & 1);
+}
 
 static uint64_t
 word_at(const uint8_t *record, size_t word)
@@ -68,10 +82,28 @@ encode_change(struct store *store, struct batch_touch *touched, uint64_t *last_k
     if (!touched->changed)
         return;
     bytes_add(bytes, &head, 1);
-    bytes_add_number(bytes, difference << 1 ^ (uint64_t)((int64_t)difference >> 63));
+    bytes_add_number(bytes, zigzag(difference));
     last_key[touched->table] = key;
     if (present)
         encode_runs(bytes, before, after, table->kind->record_size / 8);
+}
+
+/* Other instances have an index of the answers too, and can't read what has gone. */
+static void
+encode_dropped(const struct history_table *answers, struct bytes *bytes)
+{
+    const uint8_t head = STORE_TABLE_ANSWER + CHANGE_REMOVED * CHANGE_KIND_UNIT;
+    uint64_t last_key = 0;
+
+    for (size_t at = 0; at < answers->dropped_count; at++) {
+        const struct history_dropped *dropped = &answers->dropped[at];
+
+        bytes_add(bytes, &head, 1);
+        bytes_add_number(bytes, zigzag(dropped->key - last_key));
+        bytes_add_number(bytes, dropped->scope);
+        bytes_add(bytes, &dropped->request_id, sizeof dropped->request_id);
+        last_key = dropped->key;
+    }
 }
 
 void
@@ -86,6 +118,7 @@ journal_encode(struct store *store, const uint8_t *commands, size_t commands_siz
     bytes_add(bytes, commands, commands_size);
     for (size_t at = 0; at < store->batch.touched_count; at++)
         encode_change(store, &store->batch.touched[at], last_key, bytes);
+    encode_dropped(&store->history->table[HISTORY_INDEX_ANSWER], bytes);
 }
 
 static bool
@@ -111,27 +144,36 @@ apply_runs(struct reading *reading, uint8_t *record, size_t words)
 }
 
 static bool
-apply_change(struct table *tables, struct reading *reading, uint64_t *last_key, journal_visitor *visit, void *context)
+apply_dropped(struct reading *reading, uint64_t answer_no, const struct journal_listener *listener)
 {
-    unsigned number = *reading->data % CHANGE_KIND_UNIT, kind = *reading->data / CHANGE_KIND_UNIT;
-    struct table *table;
-    uint64_t coded, before;
-    uint32_t slot;
-    uint8_t *flags, *record;
+    uint64_t scope = reading_number(reading);
+    usher_id request_id;
 
-    reading->data++;
-    reading->left--;
-    coded = reading_number(reading);
-    if (number == 0 || number >= STORE_RECORD_TABLES || kind > CHANGE_REMOVED || !reading->good)
+    if (!reading->good || reading->left < sizeof request_id)
         return false;
-    table = &tables[number];
-    last_key[number] += coded >> 1 ^ -(coded & 1);
-    slot = table_find(table, last_key[number]);
+    memcpy(&request_id, reading->data, sizeof request_id);
+    reading->data += sizeof request_id;
+    reading->left -= sizeof request_id;
+    if (listener->dropped != NULL)
+        listener->dropped(listener->context, answer_no, scope, &request_id);
+    return true;
+}
+
+static bool
+apply_record(struct table *table, uint64_t key, unsigned kind, struct reading *reading,
+             const struct journal_listener *listener)
+{
+    uint32_t slot = table_find(table, key);
+    uint8_t *flags, *record;
+    uint64_t before;
+
     if (slot == TABLE_NO_SLOT)
-        slot = table_take(table, last_key[number]);
+        slot = table_take(table, key);
     flags = table_flags(table, slot);
     record = table_record(table, slot);
     before = digest_of_slot(table, slot);
+    if (listener->before != NULL)
+        listener->before(listener->context, table, slot);
     table->count += (kind != CHANGE_REMOVED) - (uint64_t)((*flags & TABLE_PRESENT) != 0);
     *flags = (uint8_t)((*flags & ~TABLE_PRESENT) | (kind != CHANGE_REMOVED ? TABLE_PRESENT : 0));
     if (kind == CHANGE_NEW)
@@ -139,15 +181,40 @@ apply_change(struct table *tables, struct reading *reading, uint64_t *last_key, 
     if (kind != CHANGE_REMOVED && !apply_runs(reading, record, table->kind->record_size / 8))
         return false;
     digest_add(table, slot, digest_of_slot(table, slot) - before);
-    visit(context, table, slot);
+    if (listener->after != NULL)
+        listener->after(listener->context, table, slot);
     return reading->good;
+}
+
+static bool
+apply_change(struct table *tables, struct reading *reading, uint64_t *last_key, const struct journal_listener *listener)
+{
+    unsigned number = *reading->data % CHANGE_KIND_UNIT, kind = *reading->data / CHANGE_KIND_UNIT;
+    uint64_t coded;
+
+    reading->data++;
+    reading->left--;
+    coded = reading_number(reading);
+    if (!reading->good || kind > CHANGE_REMOVED)
+        return false;
+    last_key[number] += zagzig(coded);
+    if (number == STORE_TABLE_ANSWER && kind == CHANGE_REMOVED)
+        return apply_dropped(reading, last_key[number], listener);
+    return number > 0 && number < STORE_RECORD_TABLES &&
+           apply_record(&tables[number], last_key[number], kind, reading, listener);
 }
 
 bool
 journal_apply(struct table *tables, const uint8_t *value, size_t size, journal_visitor *visit, void *context)
 {
+    return journal_follow(tables, value, size, &(struct journal_listener){.after = visit, .context = context});
+}
+
+bool
+journal_follow(struct table *tables, const uint8_t *value, size_t size, const struct journal_listener *listener)
+{
     struct reading reading = {value, size, true};
-    uint64_t last_key[STORE_RECORD_TABLES] = {0}, commands_size;
+    uint64_t last_key[CHANGE_KIND_UNIT] = {0}, commands_size;
 
     (void)reading_number(&reading); /* the stamp is the house record's as well */
     commands_size = reading_number(&reading);
@@ -156,7 +223,7 @@ journal_apply(struct table *tables, const uint8_t *value, size_t size, journal_v
     reading.data += commands_size;
     reading.left -= commands_size;
     while (reading.left > 0)
-        if (!apply_change(tables, &reading, last_key, visit, context))
+        if (!apply_change(tables, &reading, last_key, listener))
             return false;
     return true;
 }

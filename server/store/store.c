@@ -169,6 +169,28 @@ store_begin(struct store *store)
     return true;
 }
 
+bool
+store_follow(struct store *store)
+{
+    assert(!store->batch.open);
+    return store->disk == NULL || disk_follow_now(store);
+}
+
+uint64_t
+store_followed_count(const struct store *store, enum store_table table)
+{
+    assert(table > 0);
+    assert(table < STORE_RECORD_TABLES);
+    return store->followed[table];
+}
+
+void
+store_clear_readers(struct store *store)
+{
+    if (store->disk != NULL)
+        disk_clear_readers(store->disk);
+}
+
 void
 store_undo(struct store *store)
 {
@@ -245,15 +267,14 @@ void
 store_drop_event(struct store *store, uint64_t event_no)
 {
     assert(store->batch.open);
-    history_drop(store->history, HISTORY_INDEX_EVENT, event_no, 0);
+    history_drop(store->history, HISTORY_INDEX_EVENT, event_no, NULL);
 }
 
 void
 store_drop_answer(struct store *store, const struct answer_row *row)
 {
     assert(store->batch.open);
-    history_drop(store->history, HISTORY_INDEX_ANSWER, row->answer_no,
-                 history_answer_hash(store->history, row->scope, &row->request_id));
+    history_drop(store->history, HISTORY_INDEX_ANSWER, row->answer_no, row);
 }
 
 bool

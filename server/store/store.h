@@ -1,5 +1,8 @@
 /* store.h: records in memory, truth in LMDB (DESIGN section 4). The only code that knows LMDB.
  *
+ * Any number of processes may have one directory open, each with a store of its own: LMDB's write lock orders their
+ * batches, and each puts the others' on its own records (store_begin, store_follow). One process opens it only once.
+ *
  * One thread owns a store. All changes happen between store_begin and store_commit or store_undo: one batch, one LMDB
  * write transaction. Records are copied in and out; a borrowed pointer (store_see_...) is good until the next put or
  * remove in its table.
@@ -49,8 +52,16 @@ void store_default_house(struct house_record *house);
 void store_default_queue(struct queue_record *queue);
 
 /* --- a batch ------------------------------------------------------------------------------------------- */
-/* Begin a batch: takes LMDB's write lock. Returns false on a fault (store_fault tells). */
+/* Begin a batch: takes LMDB's write lock and, holding it, follows what other instances have committed. Returns false on
+ * a fault (store_fault tells). */
 bool store_begin(struct store *store);
+
+/* Outside of a batch: put what other instances have committed on our records, so that queries see it. Two reads of
+ * memory when there is nothing new. No borrowed pointer survives it. False on a fault: the records may be older than
+ * what others have acknowledged; the next call tries again. */
+bool store_follow(struct store *store);
+/* Forget readers that were killed: their pages would never be used again. */
+void store_clear_readers(struct store *store);
 
 enum store_outcome {
     STORE_DONE,   /* on the disk */
@@ -102,6 +113,9 @@ enum store_table {
 /* Records in the table now; and how many reads (see, get) the table has had, for tests that count them (C4). */
 uint64_t store_record_count(const struct store *store, enum store_table table);
 uint64_t store_read_count(const struct store *store, enum store_table table);
+/* How often store_begin and store_follow have changed records of it for another instance: for who keeps something that
+ * depends on them. */
+uint64_t store_followed_count(const struct store *store, enum store_table table);
 /* Walk a table in no order; for audits. The visitor returns false to stop. */
 void store_each(const struct store *store, enum store_table table,
                 bool (*visit)(void *context, const void *record), void *context);

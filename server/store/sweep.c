@@ -1,12 +1,18 @@
 /* sweep.c: the sweep.
  *
- *     put -> DIRTY, key into `gathering`
- *     begin pass: gathering -> pass, sorted; pass_start = the last position
- *     each commit: the next records of the pass, as they are now -> their tables (or their rows deleted), DIRTY off
+ *     put -> key into `gathering`, and its flag
+ *     begin pass: gathering -> pass, sorted, the flags change their roles; pass_start = the last position
+ *     each commit: the next records of the pass, as they are now -> their tables (or their rows deleted), flags off
  *     pass ended: meta.cut = pass_start; journal rows up to it are deleted, some with each commit
  *
- * A record that changes again before its turn needs no second entry: its turn writes what it is then. One that changes
- * after its turn gathers for the next pass.
+ * A record that changes again before its turn in the pass has both flags; its turn writes what it is then and takes
+ * both off. One that changes after its turn gathers for the next pass.
+ *
+ * Several instances share one pass: its start and the key up to which it has come stand in the meta row and change in
+ * the transaction that writes the rows, so whoever writes carries it on. Each has marks of its own: at least those of
+ * all records whose row is older, so a mark may be one too many, never one too few. That another instance's pass has
+ * come by a key says that all changes up to pass_start are in its row, and nothing of later ones: they had perhaps no
+ * reason to write it, for their marks are fewer. So it takes off the pass's flag alone.
  *
  * The pace follows the journal: a pass begins when `journal_bytes` have been appended since the last one began, and is
  * to end before as many again have come. Records go out in bursts, so that neighbours share their page's write. A burst
@@ -23,21 +29,45 @@
 #define SWEEP_BURST 128u
 
 /* --- marks ------------------------------------------------------------------------------------ */
+static uint8_t
+gathering_flag(const struct sweep *sweep)
+{
+    return (uint8_t)(sweep->pass_flag ^ TABLE_DIRTY);
+}
+
 void
 sweep_mark(struct sweep *sweep, struct table *table, uint32_t slot, bool in_pass)
 {
     struct sweep_list *list = in_pass ? &sweep->pass[table->kind->number] : &sweep->gathering[table->kind->number];
-    uint8_t *flags = table_flags(table, slot);
+    uint8_t *flags = table_flags(table, slot), flag = in_pass ? sweep->pass_flag : gathering_flag(sweep);
 
-    if ((*flags & TABLE_DIRTY) != 0)
+    if ((*flags & flag) != 0)
         return;
-    *flags |= TABLE_DIRTY;
+    *flags |= flag;
     list->keys = store_grow(list->keys, &list->room, list->count + 1, sizeof *list->keys);
     list->keys[list->count++] = table_key(table, slot);
-    if (in_pass)
+    if (in_pass) {
         sweep->pass_count++;
-    else
+        sweep->unsorted = true;
+    } else {
         sweep->gathered_count++;
+    }
+}
+
+/* Take these flags off a key's record if the key counts in the list of `flag`. */
+static void
+unmark(struct sweep *sweep, struct table *table, uint64_t key, uint8_t flag, uint8_t off)
+{
+    uint32_t slot = table_find(table, key);
+    uint8_t *flags = slot == TABLE_NO_SLOT ? NULL : table_flags(table, slot);
+
+    if (flags == NULL || (*flags & flag) == 0)
+        return;
+    if ((*flags & off & gathering_flag(sweep)) != 0)
+        sweep->gathered_count--;
+    *flags &= (uint8_t)~off;
+    if ((*flags & (TABLE_PRESENT | TABLE_TOUCHED | TABLE_DIRTY)) == 0)
+        table_give_back(table, slot);
 }
 
 bool
@@ -106,6 +136,25 @@ sort_pass(struct sweep *sweep)
     sweep->at = 0;
     sweep->written_count = 0;
     sweep->running = true;
+    sweep->unsorted = false;
+}
+
+/* What has gathered becomes the pass, which is empty. */
+static void
+pass_from_gathering(struct sweep *sweep)
+{
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++) {
+        struct sweep_list emptied = sweep->pass[number];
+
+        assert(emptied.count == 0);
+        sweep->pass[number] = sweep->gathering[number];
+        sweep->gathering[number] = emptied;
+        sweep->pass_count += sweep->pass[number].count;
+    }
+    sweep->pass_flag = gathering_flag(sweep);
+    sweep->gathered_count = 0;
+    sweep->bytes_then = sweep->bytes_since;
+    sweep->bytes_since = 0;
 }
 
 bool
@@ -115,18 +164,10 @@ sweep_begin_pass(struct sweep *sweep, uint64_t position, bool now)
         return false;
     if (!now && sweep->bytes_since < sweep->journal_bytes)
         return false;
-    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++) {
-        struct sweep_list emptied = sweep->pass[number];
-
-        emptied.count = 0;
-        sweep->pass[number] = sweep->gathering[number];
-        sweep->gathering[number] = emptied;
-    }
-    sweep->pass_count = sweep->gathered_count;
-    sweep->gathered_count = 0;
-    sweep->bytes_since = 0;
+    pass_from_gathering(sweep);
     sort_pass(sweep);
     sweep->pass_start = position;
+    sweep->published = false;
     return true;
 }
 
@@ -137,8 +178,127 @@ sweep_resume(struct sweep *sweep, uint64_t pass_start)
         return;
     sort_pass(sweep);
     sweep->pass_start = pass_start;
+    sweep->published = true;
 }
 
+/* --- passes of others ------------------------------------------------------------------------- */
+static void
+pass_end(struct sweep *sweep)
+{
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
+        sweep->pass[number].count = 0;
+    sweep->running = sweep->published = sweep->unsorted = false;
+    sweep->pass_count = sweep->written_count = 0;
+}
+
+/* The sorted pass has written everything up to this table and key. */
+static void
+pass_go_on(struct sweep *sweep, struct table *tables, unsigned last_table, uint64_t last_key)
+{
+    while (sweep->table < STORE_RECORD_TABLES && sweep->table <= last_table) {
+        const struct sweep_list *list = &sweep->pass[sweep->table];
+
+        if (sweep->at == list->count) {
+            if (sweep->table == last_table)
+                return;
+            sweep->table++;
+            sweep->at = 0;
+            continue;
+        }
+        if (sweep->table == last_table && list->keys[sweep->at] > last_key)
+            return;
+        unmark(sweep, &tables[sweep->table], list->keys[sweep->at++], sweep->pass_flag, sweep->pass_flag);
+        sweep->written_count++;
+    }
+}
+
+/* The running pass never got into the meta row, for its transaction failed: what it has gathers again. */
+static void
+pass_take_back(struct sweep *sweep, struct table *tables)
+{
+    assert(sweep->written_count == 0);
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++) {
+        const struct sweep_list *pass = &sweep->pass[number];
+
+        for (size_t at = 0; at < pass->count; at++) {
+            uint32_t slot = table_find(&tables[number], pass->keys[at]);
+
+            if (slot == TABLE_NO_SLOT || (*table_flags(&tables[number], slot) & sweep->pass_flag) == 0)
+                continue;
+            sweep_mark(sweep, &tables[number], slot, false);
+            *table_flags(&tables[number], slot) &= (uint8_t)~sweep->pass_flag;
+        }
+    }
+    sweep->bytes_since += sweep->bytes_then;
+    pass_end(sweep);
+}
+
+static void
+gathering_forget(struct sweep *sweep, struct table *tables)
+{
+    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++) {
+        struct sweep_list *list = &sweep->gathering[number];
+
+        for (size_t at = 0; at < list->count; at++)
+            unmark(sweep, &tables[number], list->keys[at], gathering_flag(sweep), gathering_flag(sweep));
+        list->count = 0;
+    }
+    assert(sweep->gathered_count == 0);
+}
+
+void
+sweep_settle(struct sweep *sweep)
+{
+    if (!sweep->unsorted)
+        return;
+    for (unsigned number = 1; number <= sweep->table && number < STORE_RECORD_TABLES; number++) {
+        struct sweep_list *list = &sweep->pass[number];
+        size_t gone = number < sweep->table ? list->count : sweep->at;
+
+        /* A key that was marked behind the place where the pass stands would be lost here; sweep_has_written says
+         * that it needs no mark. */
+        list->count -= gone;
+        memmove(list->keys, list->keys + gone, list->count * sizeof *list->keys);
+    }
+    sweep->pass_count -= sweep->written_count;
+    sort_pass(sweep);
+}
+
+void
+sweep_follow(struct sweep *sweep, struct table *tables, const struct disk_meta *meta, uint64_t position)
+{
+    if (sweep->running && !sweep->published)
+        pass_take_back(sweep, tables);
+    if (sweep->running && meta->pass_start != sweep->pass_start) { /* somebody has ended it */
+        pass_go_on(sweep, tables, STORE_RECORD_TABLES, 0);
+        pass_end(sweep);
+    }
+    if (!sweep->running && meta->cut >= position) { /* and maybe others after it */
+        gathering_forget(sweep, tables);
+        sweep->bytes_since = 0;
+    }
+    if (!sweep->running && meta->pass_start != 0) {
+        /* Somebody has begun it. Had it begun before `position`, it would have been seen; so it has all our marks. */
+        pass_from_gathering(sweep);
+        sort_pass(sweep);
+        sweep->pass_start = meta->pass_start;
+        sweep->published = true;
+    }
+    if (sweep->running)
+        pass_go_on(sweep, tables, meta->sweep_table, meta->sweep_key);
+}
+
+bool
+sweep_has_written(const struct disk_meta *meta, uint64_t position, const struct table *table, uint32_t slot)
+{
+    unsigned number = table->kind->number;
+
+    return position <= meta->cut ||
+           (position <= meta->pass_start &&
+            (number < meta->sweep_table || (number == meta->sweep_table && table_key(table, slot) <= meta->sweep_key)));
+}
+
+/* --- the pace --------------------------------------------------------------------------------- */
 uint64_t
 sweep_pace(const struct sweep *sweep, uint64_t changed, uint64_t bytes)
 {
@@ -166,7 +326,8 @@ write_record(struct disk *disk, MDB_txn *txn, const struct table *table, uint64_
     uint32_t slot = table_find(table, key);
     int error;
 
-    assert(slot != TABLE_NO_SLOT);
+    if (slot == TABLE_NO_SLOT || (*table_flags(table, slot) & disk->sweep.pass_flag) == 0)
+        return 0;
     if ((*table_flags(table, slot) & TABLE_PRESENT) != 0)
         return disk_put_number(disk, txn, table->kind->number, key, table_record(table, slot), table->kind->record_size,
                                0);
@@ -218,9 +379,9 @@ sweep_write(struct store *store, MDB_txn *txn, struct disk_meta *meta, uint64_t 
 
     *slice = (struct sweep_slice){.table = sweep->table, .at = sweep->at};
     if (sweep->running) {
-        meta->pass_start = sweep->pass_start;
-        if (sweep->written_count == 0)
+        if (!sweep->published)
             meta->sweep_table = 0;
+        meta->pass_start = sweep->pass_start;
         while (slice->count < most && slice_has_next(sweep, slice)) {
             uint64_t key = sweep->pass[slice->table].keys[slice->at];
             int error = write_record(store->disk, txn, &store->tables[slice->table], key);
@@ -247,27 +408,17 @@ sweep_done(struct store *store, const struct sweep_slice *slice)
 
     if (!sweep->running)
         return;
+    sweep->published = true;
     while (sweep->table != slice->table || sweep->at != slice->at) {
-        struct table *table = &store->tables[sweep->table];
-        uint32_t slot;
-        uint8_t *flags;
-
         if (sweep->at == sweep->pass[sweep->table].count) {
             sweep->table++;
             sweep->at = 0;
             continue;
         }
-        slot = table_find(table, sweep->pass[sweep->table].keys[sweep->at++]);
-        flags = table_flags(table, slot);
-        *flags &= (uint8_t)~TABLE_DIRTY;
-        if ((*flags & (TABLE_PRESENT | TABLE_TOUCHED)) == 0)
-            table_give_back(table, slot);
+        unmark(sweep, &store->tables[sweep->table], sweep->pass[sweep->table].keys[sweep->at++], sweep->pass_flag,
+               TABLE_DIRTY);
         sweep->written_count++;
     }
-    if (sweep->table < STORE_RECORD_TABLES)
-        return;
-    for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
-        sweep->pass[number].count = 0;
-    sweep->running = false;
-    sweep->pass_count = sweep->written_count = 0;
+    if (sweep->table == STORE_RECORD_TABLES)
+        pass_end(sweep);
 }

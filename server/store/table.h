@@ -11,7 +11,9 @@
 enum table_flag {
     TABLE_PRESENT = 1, /* there is such a record; without it the slot only remembers a removal */
     TABLE_TOUCHED = 2, /* changed in the present batch: its before-image is kept */
-    TABLE_DIRTY = 4    /* the row on the disk is older: the key is in one of the dirty lists */
+    TABLE_EVEN = 4,    /* the row on the disk may be older: the key is in one of the sweep's two lists, or in both; */
+    TABLE_ODD = 8,     /* which of the two is which changes with each pass */
+    TABLE_DIRTY = TABLE_EVEN | TABLE_ODD
 };
 
 struct table_kind {
