@@ -4,37 +4,63 @@
 #include "tests/test.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/store/lmdb_call.h"
+#include "tests/power/record.h"
 #include "tests/sale.h"
 #include "tests/store_help.h"
 
 #define BATCHES (1u + SALE_STEPS) /* the house, and a batch for each step */
 
+/* --- what fails ------------------------------------------------------------------------------------------------- */
+enum layer { CALLS_INTO_LMDB, LMDBS_WRITES_AND_SYNCS };
+
+struct failing {
+    enum layer layer;
+    int how; /* enum lmdb_fail_commit, enum power_failing */
+};
+
+static void
+fail_calls(const struct failing *failing, uint64_t nth, uint64_t count, int error)
+{
+    if (failing->layer == CALLS_INTO_LMDB)
+        lmdb_call_fail(nth, count, error, (enum lmdb_fail_commit)failing->how);
+    else
+        power_fail(nth, count, error, (enum power_failing)failing->how);
+}
+
+static uint64_t
+count_calls(const struct failing *failing)
+{
+    return failing->layer == CALLS_INTO_LMDB ? lmdb_call_count() : power_count();
+}
+
 /* The sweep and the cut of the journal are at work in so short a run, too. */
 static struct store_options
-options_in(const struct help_folder *folder)
+options_in(const struct help_folder *folder, const struct failing *failing)
 {
     return (struct store_options){.directory = folder->path,
                                   .map_bytes = UINT64_C(1) << 26,
                                   .slice_records = 4,
                                   .journal_bytes = 500,
-                                  .unsafe_no_sync = true};
+                                  .unsafe_no_sync = failing->layer == CALLS_INTO_LMDB};
 }
 
 /* A run that nothing disturbs: what every other must end in. */
 struct clean {
     uint64_t digest[BATCHES + 1]; /* by position */
     struct house_record house;    /* at the end */
-    uint64_t calls;               /* into LMDB */
+    uint64_t calls;
 };
 
 static void
-open_sale(struct sale *sale, const struct help_folder *folder)
+open_sale(struct sale *sale, const struct help_folder *folder, const struct failing *failing)
 {
-    const struct store_options options = options_in(folder);
+    const struct store_options options = options_in(folder, failing);
     char why[512] = "";
 
     if (!sale_open(sale, &options, why, sizeof why))
@@ -64,22 +90,22 @@ take_batch(const struct sale *sale, uint64_t position, struct sale_buyer *buyer)
 }
 
 static void
-run_clean(struct clean *clean)
+run_clean(const struct failing *failing, struct clean *clean)
 {
     struct help_folder folder;
     struct sale_buyer buyer = {.number = 1};
     struct sale sale;
 
     help_folder_make(&folder);
-    open_sale(&sale, &folder);
-    lmdb_call_fail(0, 0, 0, LMDB_COMMIT_NOT_DONE);
+    open_sale(&sale, &folder, failing);
+    fail_calls(failing, 0, 0, 0);
     for (uint64_t position = 0; position < BATCHES; position++) {
         clean->digest[position] = store_digest_recount(sale.store);
         add_batch(&sale, position, &buyer);
         assert_int_equal(sale_run(&sale), STORE_DONE);
         assert_true(take_batch(&sale, position, &buyer));
     }
-    clean->calls = lmdb_call_count();
+    clean->calls = count_calls(failing);
     clean->digest[BATCHES] = store_digest_recount(sale.store);
     store_get_house(sale.store, 0, &clean->house);
     assert_int_equal(buyer.step, SALE_STEPS);
@@ -103,7 +129,7 @@ assert_undone(const struct sale *sale, const struct clean *clean, uint64_t posit
 /* --- one failure ------------------------------------------------------------------------------------------------ */
 /* A purchase of which the nth call fails once. Returns how many batches were undone: none or one. */
 static unsigned
-purchase_with_a_fault(const struct clean *clean, uint64_t nth, int error, enum lmdb_fail_commit how)
+purchase_with_a_fault(const struct failing *failing, const struct clean *clean, uint64_t nth, int error)
 {
     struct help_folder folder;
     struct sale_buyer buyer = {.number = 1};
@@ -111,8 +137,8 @@ purchase_with_a_fault(const struct clean *clean, uint64_t nth, int error, enum l
     struct sale sale;
 
     help_folder_make(&folder);
-    open_sale(&sale, &folder);
-    lmdb_call_fail(nth, 1, error, how);
+    open_sale(&sale, &folder, failing);
+    fail_calls(failing, nth, 1, error);
     for (uint64_t position = 0; position < BATCHES;) {
         add_batch(&sale, position, &buyer);
         enum store_outcome outcome = sale_run(&sale);
@@ -128,10 +154,10 @@ purchase_with_a_fault(const struct clean *clean, uint64_t nth, int error, enum l
         position++;
         assert_int_equal(store_digest_recount(sale.store), clean->digest[position]);
     }
-    assert_true(lmdb_call_count() >= nth);
-    lmdb_call_fail(0, 0, 0, LMDB_COMMIT_NOT_DONE);
+    assert_true(count_calls(failing) >= nth);
+    fail_calls(failing, 0, 0, 0);
     sale_close(&sale);
-    open_sale(&sale, &folder);
+    open_sale(&sale, &folder, failing);
     assert_int_equal(store_digest_recount(sale.store), clean->digest[BATCHES]);
     assert_sound(&sale);
     sale_close(&sale);
@@ -140,15 +166,18 @@ purchase_with_a_fault(const struct clean *clean, uint64_t nth, int error, enum l
 }
 
 static void
-fail_at_every_call(enum lmdb_fail_commit how, unsigned *undone, unsigned *done)
+fail_at_every_call(const struct failing *failing, unsigned *undone, unsigned *done)
 {
     struct clean clean;
 
-    run_clean(&clean);
-    assert_true(clean.calls > 10 * BATCHES);
+    run_clean(failing, &clean);
+    assert_true(clean.calls >= 3 * BATCHES);
     *undone = *done = 0;
     for (uint64_t nth = 1; nth <= clean.calls; nth++) {
-        unsigned was_undone = purchase_with_a_fault(&clean, nth, nth % 2 == 0 ? EIO : ENOSPC, how);
+        /* A write that falls short looks like a full disk only where one is. */
+        bool short_write = failing->layer == LMDBS_WRITES_AND_SYNCS && failing->how == POWER_FAIL_HALF;
+        int error = nth % 2 == 0 || short_write ? EIO : ENOSPC;
+        unsigned was_undone = purchase_with_a_fault(failing, &clean, nth, error);
         assert_true(was_undone <= 1);
         *undone += was_undone;
         *done += 1 - was_undone;
@@ -164,7 +193,7 @@ a_purchase_survives_a_fault_at_any_call(void **state)
     unsigned undone, done;
     (void)state;
 
-    fail_at_every_call(LMDB_COMMIT_NOT_DONE, &undone, &done);
+    fail_at_every_call(&(struct failing){CALLS_INTO_LMDB, LMDB_COMMIT_NOT_DONE}, &undone, &done);
     assert_int_equal(done, 0);
 }
 
@@ -175,20 +204,20 @@ a_purchase_survives_a_commit_of_unknown_outcome(void **state)
     unsigned undone, done;
     (void)state;
 
-    fail_at_every_call(LMDB_COMMIT_DONE, &undone, &done);
+    fail_at_every_call(&(struct failing){CALLS_INTO_LMDB, LMDB_COMMIT_DONE}, &undone, &done);
     assert_int_equal(done, BATCHES); /* one commit each */
 }
 
 /* --- a disk that stays broken ------------------------------------------------------------------------------------ */
 /* After a restart on a sound disk: do what is missing. Returns whether the first batch was there already. */
 static bool
-finish_after_restart(const struct help_folder *folder, const struct clean *clean, uint64_t position,
-                     struct sale_buyer *buyer)
+finish_after_restart(const struct failing *failing, const struct help_folder *folder, const struct clean *clean,
+                     uint64_t position, struct sale_buyer *buyer)
 {
     struct house_record house;
     struct sale sale;
 
-    open_sale(&sale, folder);
+    open_sale(&sale, folder, failing);
     bool was_there = store_position(sale.store) == position + 1;
     assert_int_equal(store_position(sale.store), position + was_there);
     assert_int_equal(store_digest_recount(sale.store), clean->digest[position + was_there]);
@@ -213,7 +242,7 @@ finish_after_restart(const struct help_folder *folder, const struct clean *clean
 
 /* From the nth call on everything fails. Returns the outcome of the batch that met it. */
 static enum store_outcome
-purchase_on_a_dying_disk(const struct clean *clean, uint64_t nth, enum lmdb_fail_commit how, bool *was_there)
+purchase_on_a_dying_disk(const struct failing *failing, const struct clean *clean, uint64_t nth, bool *was_there)
 {
     struct help_folder folder;
     struct sale_buyer buyer = {.number = 1};
@@ -222,8 +251,8 @@ purchase_on_a_dying_disk(const struct clean *clean, uint64_t nth, enum lmdb_fail
     struct sale sale;
 
     help_folder_make(&folder);
-    open_sale(&sale, &folder);
-    lmdb_call_fail(nth, 1000000, EIO, how);
+    open_sale(&sale, &folder, failing);
+    fail_calls(failing, nth, 1000000, EIO);
     for (;;) {
         add_batch(&sale, position, &buyer);
         outcome = sale_run(&sale);
@@ -235,12 +264,34 @@ purchase_on_a_dying_disk(const struct clean *clean, uint64_t nth, enum lmdb_fail
     if (outcome == STORE_UNDONE)
         assert_undone(&sale, clean, position, EIO);
     sale_close(&sale);
-    lmdb_call_fail(0, 0, 0, LMDB_COMMIT_NOT_DONE);
-    *was_there = finish_after_restart(&folder, clean, position, &buyer);
+    fail_calls(failing, 0, 0, 0);
+    *was_there = finish_after_restart(failing, &folder, clean, position, &buyer);
     if (outcome == STORE_UNDONE)
         assert_false(*was_there);
     help_folder_remove(&folder);
     return outcome;
+}
+
+struct deaths {
+    unsigned all, lost, there;
+};
+
+static struct deaths
+die_at_every_call(const struct failing *failing)
+{
+    struct deaths deaths = {0};
+    struct clean clean;
+
+    run_clean(failing, &clean);
+    for (uint64_t nth = 1; nth <= clean.calls; nth++) {
+        bool was_there;
+        deaths.lost += purchase_on_a_dying_disk(failing, &clean, nth, &was_there) == STORE_LOST;
+        deaths.there += was_there;
+        deaths.all++;
+    }
+    print_message("%u deaths: %u of unknown outcome, %u of these were on the disk\n", deaths.all, deaths.lost,
+                  deaths.there);
+    return deaths;
 }
 
 /* X3, M3: where the outcome can't be found out the process stops without an answer; the next one finds the batch whole
@@ -248,22 +299,57 @@ purchase_on_a_dying_disk(const struct clean *clean, uint64_t nth, enum lmdb_fail
 static void
 a_purchase_survives_a_disk_that_dies_at_any_call(void **state)
 {
-    static const enum lmdb_fail_commit hows[] = {LMDB_COMMIT_NOT_DONE, LMDB_COMMIT_DONE};
-    unsigned lost = 0, there = 0;
-    struct clean clean;
+    struct deaths not_done = die_at_every_call(&(struct failing){CALLS_INTO_LMDB, LMDB_COMMIT_NOT_DONE});
+    struct deaths done = die_at_every_call(&(struct failing){CALLS_INTO_LMDB, LMDB_COMMIT_DONE});
     (void)state;
 
-    run_clean(&clean);
-    for (unsigned how = 0; how < 2; how++)
-        for (uint64_t nth = 1; nth <= clean.calls; nth++) {
-            bool was_there;
-            lost += purchase_on_a_dying_disk(&clean, nth, hows[how], &was_there) == STORE_LOST;
-            there += was_there;
-        }
-    print_message("%u deaths: %u of unknown outcome, %u of these were on the disk\n", (unsigned)(2 * clean.calls), lost,
-                  there);
-    assert_int_equal(lost, 2 * BATCHES); /* the commits */
-    assert_int_equal(there, BATCHES);
+    assert_int_equal(not_done.lost, BATCHES); /* the commits */
+    assert_int_equal(not_done.there, 0);
+    assert_int_equal(done.lost, BATCHES);
+    assert_int_equal(done.there, BATCHES);
+}
+
+/* --- LMDB's own calls -------------------------------------------------------------------------------------------- */
+static void
+need_the_shim(void)
+{
+    if (power_fail == NULL)
+        skip();
+}
+
+/* S5, X3, X6: whichever write or sync of LMDB's fails, is cut short, or is done and reported as failed, the batch is
+ * undone whole, in memory and in the file, and the same requests then succeed. */
+static void
+a_purchase_survives_a_failure_of_any_write_or_sync(void **state)
+{
+    static const enum power_failing hows[] = {POWER_FAIL_BEFORE, POWER_FAIL_HALF, POWER_FAIL_AFTER};
+    (void)state;
+
+    need_the_shim();
+    for (unsigned how = 0; how < sizeof hows / sizeof *hows; how++) {
+        unsigned undone, done;
+        fail_at_every_call(&(struct failing){LMDBS_WRITES_AND_SYNCS, (int)hows[how]}, &undone, &done);
+        /* Even of a meta page that reached the disk: LMDB writes the old one back over it. */
+        assert_int_equal(done, 0);
+    }
+}
+
+/* X3, M3: the same when it was the last write or sync that ever reached the disk. Only where a meta page was written,
+ * reported as failed and could not be taken back is the outcome unknown. */
+static void
+a_purchase_survives_a_disk_that_dies_at_any_write_or_sync(void **state)
+{
+    static const enum power_failing hows[] = {POWER_FAIL_BEFORE, POWER_FAIL_HALF, POWER_FAIL_AFTER,
+                                              POWER_FAIL_AFTER_THEN_BEFORE};
+    (void)state;
+
+    need_the_shim();
+    for (unsigned how = 0; how < sizeof hows / sizeof *hows; how++) {
+        struct deaths deaths = die_at_every_call(&(struct failing){LMDBS_WRITES_AND_SYNCS, (int)hows[how]});
+        unsigned unknown = hows[how] == POWER_FAIL_AFTER_THEN_BEFORE ? BATCHES : 0;
+        assert_int_equal(deaths.lost, unknown);
+        assert_int_equal(deaths.there, unknown);
+    }
 }
 
 int
@@ -273,7 +359,15 @@ main(int argc, char **argv)
         cmocka_unit_test(a_purchase_survives_a_fault_at_any_call),
         cmocka_unit_test(a_purchase_survives_a_commit_of_unknown_outcome),
         cmocka_unit_test(a_purchase_survives_a_disk_that_dies_at_any_call),
+        cmocka_unit_test(a_purchase_survives_a_failure_of_any_write_or_sync),
+        cmocka_unit_test(a_purchase_survives_a_disk_that_dies_at_any_write_or_sync),
     };
 
+#ifdef POWER_SHIM_PATH
+    if (power_fail == NULL && getenv("LD_PRELOAD") == NULL) {
+        setenv("LD_PRELOAD", POWER_SHIM_PATH, 1);
+        execv("/proc/self/exe", argv);
+    }
+#endif
     return usher_test_main(argc, argv, tests);
 }

@@ -111,6 +111,8 @@ check_promise(struct checking *checking, const struct sale *sale)
         return wrong(checking, "the store stands at %" PRIu64 ", nobody wrote that", found.position);
     if (found.digest != kept->digest)
         return wrong(checking, "the records of position %" PRIu64 " differ", found.position);
+    if (found.history != kept->history)
+        return wrong(checking, "the history of position %" PRIu64 " differs", found.position);
     if (found.answer_count != kept->answer_count)
         return wrong(checking, "%" PRIu64 " remembered answers of %" PRIu64, found.answer_count, kept->answer_count);
     if (found.consumer_cursor < checking->last.consumer_cursor)

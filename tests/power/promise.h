@@ -7,7 +7,8 @@
 
 struct promise {
     uint64_t position;
-    uint64_t digest; /* over all records */
+    uint64_t digest;  /* over all records */
+    uint64_t history; /* a digest over its rows */
     uint64_t answer_count;
     uint64_t consumer_cursor;
 };
@@ -17,6 +18,7 @@ promise_of(const struct store *store)
 {
     return (struct promise){.position = store_position(store),
                             .digest = store_digest_recount(store),
+                            .history = store_history_digest(store),
                             .answer_count = store_answer_count(store),
                             .consumer_cursor = store_consumer_cursor(store)};
 }

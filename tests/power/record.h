@@ -28,7 +28,20 @@ struct power_record {
     uint64_t size;
 };
 
-/* In the program under the shim: put a mark into the log. A weak symbol, NULL without the shim. */
+/* --- in the program under the shim; weak symbols, NULL without it ---------------------------------------------- */
+/* Put a mark into the log. */
 void power_mark(const void *data, size_t size) __attribute__((weak));
+
+enum power_failing {
+    POWER_FAIL_BEFORE,           /* nothing is done */
+    POWER_FAIL_HALF,             /* half of a write is done and reported; a sync is not done */
+    POWER_FAIL_AFTER,            /* it is done, and then reported as failed */
+    POWER_FAIL_AFTER_THEN_BEFORE /* so the first; of the others nothing is done */
+};
+/* Let `count` writes and syncs of the store's file fail with this error, from the nth from now (1 is the next). 0
+ * switches it off. */
+void power_fail(uint64_t nth, uint64_t count, int error, enum power_failing how) __attribute__((weak));
+/* Writes and syncs of the store's file since power_fail. */
+uint64_t power_count(void) __attribute__((weak));
 
 #endif

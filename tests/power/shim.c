@@ -5,6 +5,8 @@
  * LMDB 0.9.24 writes a transaction like this: its pages through one descriptor (lseek and writev for neighbours, pwrite
  * for one), then fdatasync, then 120 bytes of a meta page by pwrite through a second descriptor, opened with O_DSYNC.
  *
+ * Each of these calls can also be made to fail.
+ *
  * Syncs are recorded and not carried out: the disk of the test machine proves nothing, and the log is what counts. One
  * lock is held over each call and its record, so that the log's order is the order in which things happened. */
 #define _GNU_SOURCE 1
@@ -86,6 +88,55 @@ power_mark(const void *data, size_t size)
     pthread_mutex_unlock(&lock);
 }
 
+/* --- failing ------------------------------------------------------------------------------------------------- */
+static uint64_t calls, fail_first, fail_end; /* fail_first <= number of the call < fail_end */
+static int fail_error;
+static enum power_failing fail_how;
+
+EVERYBODYS void
+power_fail(uint64_t nth, uint64_t count, int error, enum power_failing how)
+{
+    pthread_mutex_lock(&lock);
+    calls = 0;
+    fail_first = nth;
+    fail_end = count == 0 ? 0 : nth + count;
+    fail_error = error;
+    fail_how = how;
+    pthread_mutex_unlock(&lock);
+}
+
+EVERYBODYS uint64_t
+power_count(void)
+{
+    return calls;
+}
+
+enum verdict { GOES_WELL, FAILS_BEFORE, FAILS_HALF, FAILS_AFTER };
+
+/* Count a call; what is to become of it? Under the lock. */
+static enum verdict
+judge(void)
+{
+    static const enum verdict verdicts[] = {
+        [POWER_FAIL_BEFORE] = FAILS_BEFORE,
+        [POWER_FAIL_HALF] = FAILS_HALF,
+        [POWER_FAIL_AFTER] = FAILS_AFTER,
+        [POWER_FAIL_AFTER_THEN_BEFORE] = FAILS_BEFORE,
+    };
+
+    calls++;
+    if (calls < fail_first || calls >= fail_end)
+        return GOES_WELL;
+    return fail_how == POWER_FAIL_AFTER_THEN_BEFORE && calls == fail_first ? FAILS_AFTER : verdicts[fail_how];
+}
+
+static int
+failed(void)
+{
+    errno = fail_error;
+    return -1;
+}
+
 static enum watched
 how_watched(int fd)
 {
@@ -160,19 +211,47 @@ record_write(int fd, uint64_t offset, const struct iovec *parts, int count, ssiz
     }
 }
 
+/* Carry a write out, here or where the descriptor stands, unless it has to fail. Under the lock. */
+static ssize_t
+write_parts(int fd, const struct iovec *parts, int count, uint64_t offset, bool here)
+{
+    struct iovec half = parts[0];
+    enum verdict verdict = judge();
+    LIBC(ssize_t, pwritev, int, const struct iovec *, int, off_t);
+
+    if (verdict == FAILS_BEFORE)
+        return failed();
+    if (verdict == FAILS_HALF) {
+        half.iov_len /= 2;
+        parts = &half;
+        count = 1;
+    }
+    ssize_t written = real(fd, parts, count, (off_t)offset);
+    record_write(fd, offset, parts, count, written);
+    if (here && written > 0)
+        lseek(fd, (off_t)offset + written, SEEK_SET);
+    return verdict == FAILS_AFTER ? failed() : written;
+}
+
+static ssize_t
+write_locked(int fd, const struct iovec *parts, int count, off_t offset, bool here)
+{
+    pthread_mutex_lock(&lock);
+    if (here)
+        offset = lseek(fd, 0, SEEK_CUR);
+    ssize_t written = write_parts(fd, parts, count, (uint64_t)offset, here);
+    pthread_mutex_unlock(&lock);
+    return written;
+}
+
 #define PWRITE(name)                                                                                                   \
     EVERYBODYS ssize_t name(int fd, const void *data, size_t size, off_t offset)                                       \
     {                                                                                                                  \
         const struct iovec part = {(void *)(uintptr_t)data, size};                                                     \
         LIBC(ssize_t, name, int, const void *, size_t, off_t);                                                         \
                                                                                                                        \
-        if (how_watched(fd) == NOT_WATCHED)                                                                            \
-            return real(fd, data, size, offset);                                                                       \
-        pthread_mutex_lock(&lock);                                                                                     \
-        ssize_t written = real(fd, data, size, offset);                                                                \
-        record_write(fd, (uint64_t)offset, &part, 1, written);                                                         \
-        pthread_mutex_unlock(&lock);                                                                                   \
-        return written;                                                                                                \
+        return how_watched(fd) == NOT_WATCHED ? real(fd, data, size, offset)                                           \
+                                              : write_locked(fd, &part, 1, offset, false);                             \
     }
 PWRITE(pwrite)
 PWRITE(pwrite64)
@@ -182,13 +261,8 @@ PWRITE(pwrite64)
     {                                                                                                                  \
         LIBC(ssize_t, name, int, const struct iovec *, int, off_t);                                                    \
                                                                                                                        \
-        if (how_watched(fd) == NOT_WATCHED)                                                                            \
-            return real(fd, parts, count, offset);                                                                     \
-        pthread_mutex_lock(&lock);                                                                                     \
-        ssize_t written = real(fd, parts, count, offset);                                                              \
-        record_write(fd, (uint64_t)offset, parts, count, written);                                                     \
-        pthread_mutex_unlock(&lock);                                                                                   \
-        return written;                                                                                                \
+        return how_watched(fd) == NOT_WATCHED ? real(fd, parts, count, offset)                                         \
+                                              : write_locked(fd, parts, count, offset, false);                         \
     }
 PWRITEV(pwritev)
 PWRITEV(pwritev64)
@@ -198,14 +272,7 @@ writev(int fd, const struct iovec *parts, int count)
 {
     LIBC(ssize_t, writev, int, const struct iovec *, int);
 
-    if (how_watched(fd) == NOT_WATCHED)
-        return real(fd, parts, count);
-    pthread_mutex_lock(&lock);
-    off_t offset = lseek(fd, 0, SEEK_CUR);
-    ssize_t written = real(fd, parts, count);
-    record_write(fd, (uint64_t)offset, parts, count, written);
-    pthread_mutex_unlock(&lock);
-    return written;
+    return how_watched(fd) == NOT_WATCHED ? real(fd, parts, count) : write_locked(fd, parts, count, 0, true);
 }
 
 EVERYBODYS ssize_t
@@ -214,14 +281,7 @@ write(int fd, const void *data, size_t size)
     const struct iovec part = {(void *)(uintptr_t)data, size};
     LIBC(ssize_t, write, int, const void *, size_t);
 
-    if (how_watched(fd) == NOT_WATCHED)
-        return real(fd, data, size);
-    pthread_mutex_lock(&lock);
-    off_t offset = lseek(fd, 0, SEEK_CUR);
-    ssize_t written = real(fd, data, size);
-    record_write(fd, (uint64_t)offset, &part, 1, written);
-    pthread_mutex_unlock(&lock);
-    return written;
+    return how_watched(fd) == NOT_WATCHED ? real(fd, data, size) : write_locked(fd, &part, 1, 0, true);
 }
 
 #define FTRUNCATE(name)                                                                                                \
@@ -250,9 +310,11 @@ FTRUNCATE(ftruncate64)
         if (how_watched(fd) == NOT_WATCHED)                                                                            \
             return real(fd);                                                                                           \
         pthread_mutex_lock(&lock);                                                                                     \
-        record(POWER_SYNC, 0, NULL, 0);                                                                                \
+        enum verdict verdict = judge();                                                                                \
+        if (verdict == GOES_WELL || verdict == FAILS_AFTER)                                                            \
+            record(POWER_SYNC, 0, NULL, 0);                                                                            \
         pthread_mutex_unlock(&lock);                                                                                   \
-        return 0;                                                                                                      \
+        return verdict == GOES_WELL ? 0 : failed();                                                                    \
     }
 SYNC(fsync)
 SYNC(fdatasync)
