@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/server.h"
 #include "tests/wire.h"
@@ -387,6 +389,93 @@ a_hold_is_paid_and_a_place_kept_after_a_stop_and_a_start(void **state)
     }
 }
 
+/* --- a program that waits ------------------------------------------------------------------------------------------
+ */
+/* Begin usherctl's buy for the user, what it says going to these files. */
+static pid_t
+begin_buying(const struct test_server *server, const char *address, const char *out, const char *err)
+{
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child > 0)
+        return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (freopen(out, "w", stdout) == NULL || freopen(err, "w", stderr) == NULL)
+        _exit(126);
+    execl(USHERCTL_PATH, USHERCTL_PATH, "--server", address, "--key", server->admin_key, "buy", "--user",
+          "0190c0de-0000-7000-8000-00000000000a", (char *)NULL);
+    _exit(127);
+}
+
+static void
+read_all(const char *path, char said[SAID_MOST])
+{
+    FILE *file = fopen(path, "re");
+    size_t length = file == NULL ? 0 : fread(said, 1, SAID_MOST - 1, file);
+
+    said[length] = '\0';
+    if (file != NULL)
+        fclose(file);
+}
+
+/* Wait until the file holds this text. */
+static void
+await_text(const char *path, const char *text)
+{
+    char said[SAID_MOST];
+
+    for (int waited_ms = 0; waited_ms < 60000; waited_ms += 5) {
+        read_all(path, said);
+        if (strstr(said, text) != NULL)
+            return;
+        poll(NULL, 0, 5);
+    }
+    fail_msg("no \"%s\" in %s: %s", text, path, said);
+}
+
+/* X7, Q2, T4: who waits in line when the server is stopped and started again waits on, at the same place, and buys. */
+static void
+a_buyer_in_line_waits_on_over_a_restart(void **state)
+{
+    usher_set_mode_request mode = {.request_id = wire_id(), .mode = USHER_QUEUE_PAUSED};
+    char out[TEST_PATH_MOST + 8], err[TEST_PATH_MOST + 8], address[32], said[SAID_MOST];
+    struct test_server server;
+    struct wire wire;
+    int status;
+    (void)state;
+
+    test_server_open(&server);
+    test_server_start(&server, NULL);
+    log_in(&server, &wire);
+    load_house(&wire);
+    assert_int_equal(wire_ask(&wire, USHER_OPCODE_SET_MODE, &mode, NULL), USHER_OK);
+    set_policy(&wire, "admit_batch", 2);
+    join(&wire, 1);
+    snprintf(address, sizeof address, "127.0.0.1:%u", (unsigned)server.port);
+    snprintf(out, sizeof out, "%s/out", server.folder);
+    snprintf(err, sizeof err, "%s/err", server.folder);
+    pid_t buyer = begin_buying(&server, address, out, err);
+    await_text(out, "waiting: ");
+    assert_int_equal(test_server_stop(&server, SIGTERM), 0);
+    wire_close(&wire);
+    await_text(err, "trying again");
+    test_server_start(&server, "--listen", address, NULL);
+    log_in(&server, &wire);
+    mode = (usher_set_mode_request){.request_id = wire_id(), .mode = USHER_QUEUE_OPEN};
+    assert_int_equal(wire_ask(&wire, USHER_OPCODE_SET_MODE, &mode, NULL), USHER_OK);
+    assert_int_equal(waitpid(buyer, &status, 0), buyer);
+    read_all(err, said);
+    assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1); /* it complained once */
+    read_all(out, said);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_non_null(strstr(said, "joined queue 0 at place 2\n"));
+    assert_non_null(strstr(said, "paid 100 points, 0 are left"));
+    wire_close(&wire);
+    test_server_close(&server);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -397,6 +486,7 @@ main(int argc, char **argv)
         cmocka_unit_test(signals_without_a_meaning_are_ignored),
         cmocka_unit_test(a_stop_under_load_loses_nothing_and_doubles_nothing),
         cmocka_unit_test(a_hold_is_paid_and_a_place_kept_after_a_stop_and_a_start),
+        cmocka_unit_test(a_buyer_in_line_waits_on_over_a_restart),
     };
     return usher_test_main(argc, argv, tests);
 }

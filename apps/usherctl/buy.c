@@ -1,6 +1,9 @@
 /* buy.c: the whole journey of one user, a line for each step (T1 to B1, M10).
  *
- *     concerts -> join -> wait -> dates -> seats -> hold -> charge what is missing -> pay -> check the ticket */
+ *     concerts -> join -> wait -> dates -> seats -> hold -> charge what is missing -> pay -> check the ticket
+ *
+ * A wait in line is long, and a server may be stopped and started meanwhile: the place is kept, and so is the journey.
+ * Each step is tried again under its own request id until a server answers. */
 #include "ctl.h"
 
 #include <inttypes.h>
@@ -9,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#define AWAY_MS_MOST   120000 /* without a server before the journey is given up */
+#define PAUSE_MS_LEAST 50
+#define PAUSE_MS_MOST  1000
 
 /* One purchase under way. */
 struct journey {
@@ -34,6 +41,61 @@ struct journey {
     ((request).token_count = (journey)->token_count,                                                                   \
      (void)memcpy((request).token, (journey)->token, (journey)->token_count))
 
+/* --- patience ----------------------------------------------------------------------------------------- */
+static void
+pause_ms(uint64_t duration_ms)
+{
+    struct timespec pause = {.tv_sec = (time_t)(duration_ms / 1000), .tv_nsec = (long)(duration_ms % 1000) * 1000000};
+
+    nanosleep(&pause, NULL);
+}
+
+static uint64_t
+clock_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Whether what the last call met passes by itself: no server, one that is going away, one that can't just now. */
+static bool
+is_passing(const struct ctl *ctl)
+{
+    static const bool passing[] = {
+        [USHER_STATUS_NOT_SENT] = true,
+        [USHER_STATUS_MAYBE_APPLIED] = true, /* the same request under the same id finds what became of it */
+        [USHER_STATUS_NO_ANSWER] = true,
+    };
+    usher_status status = ctl->last_status;
+
+    if (status == USHER_STATUS_ANSWERED || status == USHER_STATUS_HELLO_REFUSED)
+        return usher_client_answer(ctl->client)->retryable;
+    return status < sizeof passing / sizeof *passing && passing[status];
+}
+
+/* As ctl_call(), but over a restart of the server. A command's request must have its id. */
+static enum ctl_code
+call(struct journey *journey, uint16_t opcode, const void *request, void *reply)
+{
+    struct ctl *ctl = journey->ctl;
+    uint64_t begun_ms = clock_ms(), rest_ms = PAUSE_MS_LEAST;
+    enum ctl_code code;
+
+    while ((code = ctl_call_quietly(ctl, opcode, request, reply)) != CTL_OK) {
+        if (!is_passing(ctl) || clock_ms() - begun_ms >= AWAY_MS_MOST) {
+            ctl_complain(ctl, opcode);
+            return code;
+        }
+        if (rest_ms == PAUSE_MS_LEAST)
+            ctl_fail(ctl, code, "%s; trying again for %d s", usher_client_error(ctl->client), AWAY_MS_MOST / 1000);
+        pause_ms(rest_ms);
+        rest_ms = 2 * rest_ms < PAUSE_MS_MOST ? 2 * rest_ms : PAUSE_MS_MOST;
+    }
+    return CTL_OK;
+}
+
 /* --- joining and waiting ------------------------------------------------------------------------------ */
 /* The concert that was named, or the next one after it is made the journey's. */
 static enum ctl_code
@@ -41,7 +103,7 @@ find_concert(struct journey *journey, uint32_t after_concert_id, bool *found)
 {
     usher_concerts_request request = {.after_concert_id = after_concert_id};
     usher_concerts_reply concerts;
-    enum ctl_code code = ctl_call(journey->ctl, USHER_OPCODE_CONCERTS, &request, &concerts);
+    enum ctl_code code = call(journey, USHER_OPCODE_CONCERTS, &request, &concerts);
 
     *found = code == CTL_OK && concerts.concert_count > 0;
     if (!*found)
@@ -50,14 +112,6 @@ find_concert(struct journey *journey, uint32_t after_concert_id, bool *found)
     journey->queue_id = concerts.concert[0].queue_id;
     memcpy(journey->title, concerts.concert[0].title, sizeof journey->title);
     return CTL_OK;
-}
-
-static void
-pause_ms(uint64_t duration_ms)
-{
-    struct timespec pause = {.tv_sec = (time_t)(duration_ms / 1000), .tv_nsec = (long)(duration_ms % 1000) * 1000000};
-
-    nanosleep(&pause, NULL);
 }
 
 static enum ctl_code
@@ -76,7 +130,7 @@ wait_for_turn(struct journey *journey, usher_place_reply *place)
         }
         told_rank = place->rank;
         pause_ms(place->next_poll_ms);
-        code = ctl_call(journey->ctl, USHER_OPCODE_PLACE, &request, place);
+        code = call(journey, USHER_OPCODE_PLACE, &request, place);
     }
     if (code == CTL_OK && place->state != USHER_PLACE_ACTIVE)
         return ctl_fail(journey->ctl, CTL_REFUSED, "the place in the queue is over; join again");
@@ -90,8 +144,10 @@ join_and_wait(struct journey *journey)
     usher_join_reply joined;
     usher_place_reply place;
     char text[32];
-    enum ctl_code code = ctl_call(journey->ctl, USHER_OPCODE_JOIN, &request, &joined);
+    enum ctl_code code;
 
+    usher_new_id(&request.request_id);
+    code = call(journey, USHER_OPCODE_JOIN, &request, &joined);
     if (code != CTL_OK)
         return code;
     journey->token_count = joined.token_count;
@@ -123,7 +179,7 @@ choose_date(struct journey *journey, bool *found)
     WITH_TOKEN(journey, request);
     *found = false;
     do {
-        enum ctl_code code = ctl_call(journey->ctl, USHER_OPCODE_DATES, &request, &dates);
+        enum ctl_code code = call(journey, USHER_OPCODE_DATES, &request, &dates);
         if (code != CTL_OK)
             return code;
         for (uint16_t i = 0; i < dates.date_count; i++) {
@@ -177,10 +233,11 @@ hold_named(struct journey *journey)
     usher_reserve_reply reply;
     enum ctl_code code;
 
+    usher_new_id(&journey->seats.request_id);
     WITH_TOKEN(journey, journey->seats);
     journey->seats.concert_id = journey->concert_id;
     journey->seats.date_id = journey->date_id;
-    code = ctl_call(journey->ctl, USHER_OPCODE_RESERVE, &journey->seats, &reply);
+    code = call(journey, USHER_OPCODE_RESERVE, &journey->seats, &reply);
     if (code == CTL_OK) {
         journey->hold_count = reply.hold_count;
         memcpy(journey->hold, reply.hold, sizeof journey->hold);
@@ -198,8 +255,9 @@ hold_best(struct journey *journey)
     usher_reserve_best_reply reply;
     enum ctl_code code;
 
+    usher_new_id(&request.request_id);
     WITH_TOKEN(journey, request);
-    code = ctl_call(journey->ctl, USHER_OPCODE_RESERVE_BEST, &request, &reply);
+    code = call(journey, USHER_OPCODE_RESERVE_BEST, &request, &reply);
     if (code == CTL_OK) {
         journey->hold_count = reply.hold_count;
         memcpy(journey->hold, reply.hold, sizeof journey->hold);
@@ -230,8 +288,9 @@ charge_what_is_missing(struct journey *journey)
     enum ctl_code code;
 
     WITH_TOKEN(journey, ask);
+    usher_new_id(&charge.request_id);
     WITH_TOKEN(journey, charge);
-    code = ctl_call(journey->ctl, USHER_OPCODE_BALANCE, &ask, &balance);
+    code = call(journey, USHER_OPCODE_BALANCE, &ask, &balance);
     if (code != CTL_OK)
         return code;
     charge.amount = -balance.balance;
@@ -241,7 +300,7 @@ charge_what_is_missing(struct journey *journey)
         STEP(journey, "the balance of %" PRId64 " points will do\n", balance.balance);
         return CTL_OK;
     }
-    code = ctl_call(journey->ctl, USHER_OPCODE_CHARGE, &charge, &charged);
+    code = call(journey, USHER_OPCODE_CHARGE, &charge, &charged);
     if (code == CTL_OK)
         STEP(journey, "charged %" PRId64 " points\n", charge.amount);
     return code;
@@ -253,10 +312,11 @@ pay(struct journey *journey)
     usher_pay_request request = {.reservation_count = journey->hold_count};
     enum ctl_code code;
 
+    usher_new_id(&request.request_id);
     WITH_TOKEN(journey, request);
     for (uint16_t i = 0; i < journey->hold_count; i++)
         request.reservation[i] = journey->hold[i].reservation_id;
-    code = ctl_call(journey->ctl, USHER_OPCODE_PAY, &request, &journey->paid);
+    code = call(journey, USHER_OPCODE_PAY, &request, &journey->paid);
     if (code == CTL_OK)
         STEP(journey, "paid %" PRId64 " points, %" PRId64 " are left\n", journey->paid.amount, journey->paid.balance);
     return code;

@@ -26,7 +26,9 @@ static const struct ctl_command commands[] = {
         "  --concert N          the concert; else the first that has a date on sale\n"
         "  --date N             the date; else the first that is on sale\n"
         "  --seat N[,N]         these seats; else\n"
-        "  --best N             the best N seats; 1 by itself\n"),
+        "  --best N             the best N seats; 1 by itself\n"
+        "\n"
+        "A server that stops meanwhile is waited for, two minutes long: the place in line is kept.\n"),
     ROW("join", JOIN, NULL, "?user ?queue_id"),
     ROW("place", PLACE, NULL, ""),
     ROW("leave", LEAVE, NULL, ""),
