@@ -121,7 +121,6 @@ check_batch(struct walking *walking, const struct store_row *row)
                          walking->meta.cut);
     if (stamp_ms < walking->last_stamp_ms)
         check_problem_at(check, row->table, row->number, "its stamp is before the last one's (X1)");
-    walking->last_position = row->number;
     walking->last_stamp_ms = stamp_ms;
     if (size > 0)
         check_commands(walking, row, commands, size);
@@ -138,6 +137,7 @@ check_row(void *context, const struct store_row *row)
         check_problem(walking->check, store_table_name(row->table), store_row_key(row, key), "%s", row->problem);
     else if (row->table == STORE_DISK_JOURNAL)
         check_batch(walking, row);
+    walking->last_position = row->number; /* a damaged batch is not missing as well */
     note_place(walking->check, row);
     return true;
 }

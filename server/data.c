@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "server/directory.h"
+#include "server/store/dump.h"
 #include "server/store/snapshot.h"
 
 static const struct verb {
@@ -126,4 +128,89 @@ data_backup(char **argument)
     status = store_backup(store, argument[1], why, sizeof why);
     store_close(store);
     return status != STORE_OK ? refuse_store("backup", status, why) : tell_of_backup(argument[1]);
+}
+
+/* --- dump and load ---------------------------------------------------------------------------------------- */
+static int
+dump_to(const char *file, const struct store *store)
+{
+    bool to_stdout = strcmp(file, "-") == 0;
+    struct dump_figures figures;
+    char why[512];
+    FILE *out = to_stdout ? stdout : fopen(file, "wxe"); /* never over another file */
+
+    if (out == NULL) {
+        fprintf(stderr, "usherd: dump: %s: %s\n", file, strerror(errno));
+        return USHERD_ACCESS;
+    }
+    enum store_status status = store_dump(store, out, &figures, why, sizeof why);
+    if (!to_stdout && (fsync(fileno(out)) != 0 || fclose(out) != 0) && status == STORE_OK) {
+        snprintf(why, sizeof why, "%s: %s", file, strerror(errno));
+        status = STORE_NO_ROOM;
+    }
+    if (status != STORE_OK) {
+        if (!to_stdout)
+            unlink(file);
+        return refuse_store("dump", status, why);
+    }
+    fprintf(stderr, "dump: %" PRIu64 " rows, everything up to position %" PRIu64 ", digest %016" PRIx64 "\n",
+            figures.rows, figures.position, store_digest(store));
+    return USHERD_DONE;
+}
+
+int
+data_dump(char **argument)
+{
+    struct store *store;
+    char why[512];
+    enum store_status status = store_open_snapshot(argument[0], &store, why, sizeof why);
+
+    if (status == STORE_OK)
+        status = store_load_snapshot(store, why, sizeof why);
+    int code = status == STORE_OK ? dump_to(argument[1], store) : refuse_store("dump", status, why);
+    store_close(store);
+    return code;
+}
+
+static int
+load_from(FILE *in, const char *directory)
+{
+    struct dump_figures figures;
+    char why[512];
+    enum store_status status = store_load_dump(in, directory, &figures, why, sizeof why);
+
+    if (status != STORE_OK)
+        return refuse_store("load", status, why);
+    printf("load: %" PRIu64 " rows, everything up to position %" PRIu64 "; put the data's service.key into %s\n",
+           figures.rows, figures.position, directory);
+    return USHERD_DONE;
+}
+
+int
+data_load(char **argument)
+{
+    static const enum usherd_exit codes[] = {
+        [DIRECTORY_OK] = USHERD_DONE,         [DIRECTORY_NOT_ONE] = USHERD_DATA, [DIRECTORY_NO_ACCESS] = USHERD_ACCESS,
+        [DIRECTORY_RUNNING] = USHERD_RUNNING, [DIRECTORY_NO_ROOM] = USHERD_ROOM, [DIRECTORY_FAULT] = USHERD_FAULT,
+    };
+    bool from_stdin = strcmp(argument[0], "-") == 0;
+    FILE *in = from_stdin ? stdin : fopen(argument[0], "re");
+    char why[512];
+    int lock;
+
+    if (in == NULL) {
+        fprintf(stderr, "usherd: load: %s: %s\n", argument[0], strerror(errno));
+        return USHERD_ACCESS;
+    }
+    enum directory_status status = directory_open(argument[1], &lock, why, sizeof why);
+    int code = (int)codes[status];
+    if (status == DIRECTORY_OK)
+        code = load_from(in, argument[1]);
+    else
+        fprintf(stderr, "usherd: load: %s\n", why);
+    if (lock >= 0)
+        close(lock);
+    if (!from_stdin)
+        fclose(in);
+    return code;
 }

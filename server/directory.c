@@ -3,6 +3,7 @@
  *     store.mdb, store.mdb-lock   the store's
  *     service.key, admin.key      key pairs (0600)
  *     usherd.lock                 locked while usherd runs; holds its pid for who finds it locked
+ *     usherd.load                 a store that usherd load has not finished
  *
  * A directory with anything in it but none of these is somebody else's, and nothing is written to it. */
 #define _GNU_SOURCE 1
@@ -50,8 +51,8 @@ ends_with(const char *name, const char *end)
 static bool
 is_ours(const char *name)
 {
-    return strcmp(name, "usherd.lock") == 0 || strcmp(name, "store.mdb") == 0 || strcmp(name, "store.mdb-lock") == 0 ||
-           ends_with(name, ".key") || ends_with(name, ".key.new");
+    return strcmp(name, "usherd.lock") == 0 || strcmp(name, "usherd.load") == 0 || strcmp(name, "store.mdb") == 0 ||
+           strcmp(name, "store.mdb-lock") == 0 || ends_with(name, ".key") || ends_with(name, ".key.new");
 }
 
 /* Somebody else's directory: it holds something, but no store. */
