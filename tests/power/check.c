@@ -32,6 +32,7 @@ struct checking {
     struct promise *promises; /* by position */
     uint64_t position_count;
     uint64_t promised; /* marks gone by */
+    bool opened;       /* the last image */
     struct promise last;
     struct power_counts *counts;
     char *why;
@@ -135,6 +136,7 @@ open_image(struct checking *checking)
     checking->counts->unmade += checking->promised == 0;
     if (!sale_open(&sale, &options, why, sizeof why))
         return wrong(checking, "the store does not open: %s", why);
+    checking->opened = true;
     bool good = check_promise(checking, &sale);
     sale_close(&sale);
     return good;
@@ -144,7 +146,7 @@ open_image(struct checking *checking)
 static bool
 cut_at(struct checking *checking, size_t at, enum power_cut cut)
 {
-    static const char *const names[] = {"nothing", "all", "any pages", "any sectors"};
+    static const char *const names[] = {"nothing", "all", "any pages", "any sectors", "any words"};
     const struct power_entry *next = at < checking->log.count ? &checking->log.entry[at] : NULL;
     uint64_t seed = checking->random;
     char why[400];
@@ -190,6 +192,16 @@ read_promises(struct checking *checking)
     return true;
 }
 
+static void
+go_past(struct checking *checking, const struct power_entry *entry)
+{
+    power_disk_step(&checking->disk, entry);
+    if (entry->head.kind != POWER_MARK)
+        return;
+    memcpy(&checking->last, entry->data, sizeof checking->last);
+    checking->promised++;
+}
+
 static bool
 check_all(struct checking *checking, uint64_t images)
 {
@@ -209,14 +221,57 @@ check_all(struct checking *checking, uint64_t images)
                 return false;
         if (at == checking->log.count)
             break;
-        const struct power_entry *entry = &checking->log.entry[at];
-        power_disk_step(&checking->disk, entry);
-        if (entry->head.kind == POWER_MARK) {
-            memcpy(&checking->last, entry->data, sizeof checking->last);
-            checking->promised++;
-        }
+        go_past(checking, &checking->log.entry[at]);
     }
     return true;
+}
+
+static bool
+tear_all(struct checking *checking, struct power_torn *torn)
+{
+    for (size_t at = 0; at < checking->log.count; at++) {
+        const struct power_entry *entry = &checking->log.entry[at];
+        if (checking->promised > 0 && entry->head.kind == POWER_SYNC_WRITE) {
+            if (!power_disk_image(&checking->disk, entry, POWER_WORDS, &checking->random, checking->image_file))
+                return wrong(checking, "%s can't be written", checking->image_file);
+            checking->opened = false;
+            bool whole = open_image(checking);
+            torn->images++;
+            torn->whole += whole;
+            torn->refused += !checking->opened;
+            torn->wrong += !whole && checking->opened;
+        }
+        go_past(checking, entry);
+    }
+    return true;
+}
+
+static void
+open_checking(struct checking *checking)
+{
+    snprintf(checking->image, sizeof checking->image, "%s/image", checking->folder);
+    snprintf(checking->image_file, sizeof checking->image_file, "%.500s/store.mdb", checking->image);
+    mkdir(checking->image, 0700);
+}
+
+static bool
+read_log(struct checking *checking)
+{
+    char path[PATH_MOST];
+
+    snprintf(path, sizeof path, "%s/log", checking->folder);
+    if (!power_log_read(&checking->log, path))
+        return wrong(checking, "%s is no log", path);
+    power_disk_open(&checking->disk, &checking->log);
+    return read_promises(checking);
+}
+
+static void
+close_checking(struct checking *checking)
+{
+    power_disk_close(&checking->disk);
+    power_log_free(&checking->log);
+    free(checking->promises);
 }
 
 bool
@@ -224,19 +279,23 @@ power_check_log(const char *folder, uint64_t seed, uint64_t images, struct power
                 size_t why_size)
 {
     struct checking checking = {.folder = folder, .random = seed, .counts = counts, .why = why, .why_size = why_size};
-    char path[PATH_MOST];
 
     memset(counts, 0, sizeof *counts);
-    snprintf(path, sizeof path, "%s/log", folder);
-    snprintf(checking.image, sizeof checking.image, "%s/image", folder);
-    snprintf(checking.image_file, sizeof checking.image_file, "%.500s/store.mdb", checking.image);
-    mkdir(checking.image, 0700);
-    if (!power_log_read(&checking.log, path))
-        return wrong(&checking, "%s is no log", path);
-    power_disk_open(&checking.disk, &checking.log);
-    bool good = read_promises(&checking) && check_all(&checking, images);
-    power_disk_close(&checking.disk);
-    power_log_free(&checking.log);
-    free(checking.promises);
+    open_checking(&checking);
+    bool good = read_log(&checking) && check_all(&checking, images);
+    close_checking(&checking);
+    return good;
+}
+
+bool
+power_tear_metas(const char *folder, uint64_t seed, struct power_torn *torn, char *why, size_t why_size)
+{
+    struct power_counts counts = {0};
+    struct checking checking = {.folder = folder, .random = seed, .counts = &counts, .why = why, .why_size = why_size};
+
+    memset(torn, 0, sizeof *torn);
+    open_checking(&checking);
+    bool good = read_log(&checking) && tear_all(&checking, torn);
+    close_checking(&checking);
     return good;
 }

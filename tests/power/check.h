@@ -24,4 +24,15 @@ bool power_record_load(const char *folder, uint64_t seed, unsigned batches, bool
 bool power_check_log(const char *folder, uint64_t seed, uint64_t images, struct power_counts *counts, char *why,
                      size_t why_size);
 
+struct power_torn {
+    uint64_t images;
+    uint64_t whole;   /* all is as it must be */
+    uint64_t refused; /* the store does not open, and says so */
+    uint64_t wrong;   /* it opens and something acknowledged is missing or wrong */
+};
+
+/* What no disk should do: tear each write of a meta page within its sector, at any eight bytes. Counts what comes of
+ * it. False only when the log can't be used. */
+bool power_tear_metas(const char *folder, uint64_t seed, struct power_torn *torn, char *why, size_t why_size);
+
 #endif

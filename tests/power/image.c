@@ -11,6 +11,7 @@
 
 #define PAGE   4096u
 #define SECTOR 512u
+#define WORD   8u
 
 uint64_t
 power_random(uint64_t *random)
@@ -206,6 +207,8 @@ static void
 put_waiting(struct power_disk *disk, size_t *length, const struct power_entry *entry, enum power_cut cut,
             uint64_t *random)
 {
+    static const size_t pieces[] = {[POWER_PAGES] = PAGE, [POWER_SECTORS] = SECTOR, [POWER_WORDS] = WORD};
+
     if (cut == POWER_NOTHING)
         return;
     if (entry->head.kind == POWER_TRUNCATE) {
@@ -218,7 +221,7 @@ put_waiting(struct power_disk *disk, size_t *length, const struct power_entry *e
     if (cut == POWER_ALL)
         put_range(disk->image, length, entry, 0, SIZE_MAX);
     else
-        put_some(disk, length, entry, cut == POWER_PAGES ? PAGE : SECTOR, random);
+        put_some(disk, length, entry, pieces[cut], random);
 }
 
 static bool
@@ -253,7 +256,7 @@ power_disk_image(struct power_disk *disk, const struct power_entry *next, enum p
         size_t end = (size_t)(next->head.offset + next->head.size);
         seen = seen > end ? seen : end;
     }
-    if (cut == POWER_PAGES || cut == POWER_SECTORS) {
+    if (cut != POWER_NOTHING && cut != POWER_ALL) {
         /* In any order: begin anywhere, and go backwards or forwards. */
         size_t from = count > 0 ? power_random(random) % count : 0;
         bool backwards = power_random(random) % 2 == 0;

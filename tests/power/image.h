@@ -50,7 +50,8 @@ enum power_cut {
     POWER_NOTHING, /* none of it */
     POWER_ALL,     /* all of it, as after a mere kill */
     POWER_PAGES,   /* any pages */
-    POWER_SECTORS  /* any sectors */
+    POWER_SECTORS, /* any sectors */
+    POWER_WORDS    /* any eight bytes */
 };
 
 /* Write the file that a cut now would leave. `next` is what was going on when the lights went out, or NULL: if it is a
