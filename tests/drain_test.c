@@ -389,8 +389,7 @@ a_hold_is_paid_and_a_place_kept_after_a_stop_and_a_start(void **state)
     }
 }
 
-/* --- a program that waits ------------------------------------------------------------------------------------------
- */
+/* --- a program that waits ---------------------------------------------------------------------------------------- */
 /* Begin usherctl's buy for the user, what it says going to these files. */
 static pid_t
 begin_buying(const struct test_server *server, const char *address, const char *out, const char *err)
