@@ -324,6 +324,46 @@ load_writes_over_no_store(void **state)
     data_must(stage, 77, "No such file", "load", data_path(stage, "nowhere"), data_path(stage, "made"));
 }
 
+/* --- usherctl ------------------------------------------------------------------------------------------------- */
+static void
+usherctl(struct data_stage *stage, int code, const char *text, const char *verb, const char *first, const char *second)
+{
+    char command[1024];
+    FILE *output;
+    size_t size;
+
+    snprintf(command, sizeof command, USHERCTL_PATH " %s %s %s 2>&1", verb, first, second);
+    output = popen(command, "r");
+    assert_non_null(output);
+    size = fread(stage->said, 1, sizeof stage->said - 1, output);
+    stage->said[size] = '\0';
+    int status = pclose(output);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != code || strstr(stage->said, text) == NULL)
+        fail_msg("%s: not %d and \"%s\": %s", command, code, text, stage->said);
+}
+
+/* F4: backup, check, dump and load are usherctl's commands as well; it runs the usherd that stands beside it. */
+static void
+usherctl_runs_the_same_commands(void **state)
+{
+    struct data_stage *stage = *state;
+    char backup[256], lines[256], loaded[256];
+
+    snprintf(backup, sizeof backup, "%s", data_path(stage, "backup"));
+    snprintf(lines, sizeof lines, "%s", data_path(stage, "lines"));
+    snprintf(loaded, sizeof loaded, "%s", data_path(stage, "loaded"));
+    usherctl(stage, 0, "holds everything up to position", "backup", stage->server.data, backup);
+    usherctl(stage, 2, "name a new file", "backup", stage->server.data, backup);
+    usherctl(stage, 0, ": sound", "check", backup, "");
+    usherctl(stage, 0, "digest", "dump", backup, lines);
+    usherctl(stage, 0, "up to position", "load", lines, loaded);
+    usherctl(stage, 0, ": sound", "check", loaded, "");
+    usherctl(stage, 2, "an argument is missing", "backup", stage->server.data, "");
+    usherctl(stage, 2, "is not understood here", "check", loaded, "twice");
+    data_write(data_path(stage, "loaded/store.mdb"), "no store", 8);
+    usherctl(stage, 2, "usherd: check: ", "check", loaded, "");
+}
+
 /* --- schemas -------------------------------------------------------------------------------------------------- */
 /* Raise the schema in the meta row, as a newer usherd would have written it. */
 static void
@@ -426,6 +466,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(dump_and_load_come_to_the_same, open_stage, close_stage),
         cmocka_unit_test_setup_teardown(a_mistake_in_a_dump_is_named_with_its_line, open_stage, close_stage),
         cmocka_unit_test_setup_teardown(load_writes_over_no_store, open_stage, close_stage),
+        cmocka_unit_test_setup_teardown(usherctl_runs_the_same_commands, open_stage, close_stage),
         cmocka_unit_test_setup_teardown(every_verb_refuses_a_newer_schema, open_stage, close_stage),
         cmocka_unit_test(batches_of_the_first_version_are_read),
     };

@@ -85,6 +85,17 @@ static const struct ctl_command commands[] = {
         "  FILE                 the new client's key file; made if it is not there\n"),
     ROW("client list", CLIENTS, NULL, ""),
     ROW("client revoke", REVOKE, NULL, "client_id"),
+    OWN("backup", ctl_data, "DATA FILE", "copy a data directory's store to a new file, while usherd runs or not",
+        "  DATA                 the data directory, on this machine\n"
+        "  FILE                 it must not exist yet\n"),
+    OWN("check", ctl_data, "DATA", "read every row of a data directory or a backup and recount everything",
+        "  DATA                 the data directory or the backup, on this machine\n"),
+    OWN("dump", ctl_data, "DATA FILE", "write a data directory's records and history as lines",
+        "  DATA                 the data directory or a backup, on this machine\n"
+        "  FILE                 it must not exist yet; - is the standard output\n"),
+    OWN("load", ctl_data, "FILE DATA", "make a data directory from a dump",
+        "  FILE                 a dump; - is the standard input\n"
+        "  DATA                 a directory without a store; made if it is not there\n"),
     OWN("shell", ctl_shell, "", "read commands, a line each, and run them on one connection", NULL),
     OWN("help", ctl_help, "?COMMAND", "list the commands, or what one of them takes", NULL),
     /* The rest under their own names. */

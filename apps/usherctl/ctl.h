@@ -5,7 +5,8 @@
  *   request.c    one request grown from its row            show.c       replies to tables and JSON, by the rows
  *   place.c ...  replies that people read often            moment.c     times and durations in words
  *   buy.c        the whole journey                         catalogue*.c check a catalogue file, put it
- *   client.c     keys, invitations, enrolment              verify.c     tickets and tokens, offline */
+ *   client.c     keys, invitations, enrolment              verify.c     tickets and tokens, offline
+ *   data.c       backup, check, dump and load, which usherd does */
 #ifndef CTL_H
 #define CTL_H
 
@@ -138,7 +139,7 @@ ctl_show *ctl_show_of(uint16_t opcode);
 
 /* Commands that are more than one request. */
 ctl_function ctl_buy, ctl_catalogue_check, ctl_catalogue_load, ctl_client_key, ctl_client_invite, ctl_client_enrol,
-    ctl_verify, ctl_help, ctl_shell;
+    ctl_verify, ctl_data, ctl_help, ctl_shell;
 
 /* --name VALUE, --name=VALUE or name=VALUE among a function's words; NULL if it is not there. A name that is found is
  * taken out of the words. */
