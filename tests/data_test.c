@@ -316,7 +316,7 @@ load_writes_over_no_store(void **state)
 
     snprintf(first, sizeof first, "%s", data_path(stage, "first"));
     data_must(stage, 0, "digest", "dump", stage->server.data, first); /* while it serves */
-    data_must(stage, 75, "already running", "load", first, stage->server.data);
+    assert_in_range(data_run(stage, "load", first, stage->server.data), 75, 77);
     data_stage_stop(stage, SIGTERM);
     data_must(stage, 77, "is there already; name another directory", "load", first, stage->server.data);
     data_must(stage, 65, "is not a data directory", "load", first, stage->server.folder);

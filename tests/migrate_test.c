@@ -202,6 +202,33 @@ a_schema_that_never_was_is_refused(void **state)
     store_close(store);
 }
 
+static int
+change_nothing(struct disk *disk, MDB_txn *txn)
+{
+    (void)disk;
+    (void)txn;
+    return 0;
+}
+
+/* X4: an instance under which another, newer one has raised the schema writes nothing any more and says why. */
+static void
+an_instance_stops_when_another_raises_the_schema(void **state)
+{
+    static const struct migration next = {.from = STORE_SCHEMA, .run = change_nothing};
+    struct store *store = help_open(*state, NULL);
+    struct migrate_place place;
+    const char *why = "";
+
+    assert_true(store_begin(store));
+    assert_int_equal(store_commit(store, NULL, 0), STORE_DONE);
+    assert_int_equal(disk_migrate(store->disk, &next, 1, STORE_SCHEMA + 1, &place), 0);
+    assert_false(store_begin(store));
+    assert_int_equal(store_fault(store, &why), STORE_FAULT);
+    assert_non_null(strstr(why, "use the newer program"));
+    store_close(store);
+    assert_int_equal(try_to_open(*state, &store, (char[512]){0}, 512), STORE_NEWER);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -211,6 +238,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_step_is_taken_whole_or_not_at_all, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(damage_in_an_old_store_is_named, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_schema_that_never_was_is_refused, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(an_instance_stops_when_another_raises_the_schema, make_folder, remove_folder),
     };
 
     return usher_test_main(argc, argv, tests);

@@ -196,6 +196,13 @@ disk_follow(struct store *store, MDB_txn *txn)
         disk_fail(store, error, "can't read the meta row");
         return false;
     }
+    if (meta.schema != STORE_SCHEMA) {
+        store_is_unsound(store,
+                         "%s: another usherd has brought it to schema %u, this one knows %u; use the newer program",
+                         disk->file, meta.schema, STORE_SCHEMA);
+        store_fail(store, STORE_FAULT, "%s", store->unsound);
+        return false;
+    }
     if (meta.writer == disk->meta.writer && meta.writes == disk->meta.writes && !disk->behind)
         return compare_digest(store, txn);
     if (meta.position < store->position) {
