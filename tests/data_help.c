@@ -144,6 +144,8 @@ data_stage_stop(struct data_stage *stage, int signal_no)
 void
 data_stage_close(struct data_stage *stage)
 {
+    if (stage->admin.input != NULL)
+        wire_close(&stage->admin);
     test_server_close(&stage->server);
 }
 
