@@ -422,13 +422,28 @@ run_events(struct play *play, const struct line *line)
     play->came[0] = '\0';
 }
 
+/* As usherd starts: if the clock has gone on since the last stamp, nobody was alive in between. The start is a batch of
+ * its own where the server wakes by itself. */
+static void
+run_down(struct play *play, const struct line *line)
+{
+    struct house_record house;
+
+    store_get_house(play->stage.store, 0, &house);
+    play->now_ms = line->at_ms;
+    if (house.stamp_ms != 0 && play->now_ms > house.stamp_ms)
+        play->down_since_ms = house.stamp_ms;
+    if (play->wake && play->down_since_ms != 0)
+        stage_tick(play);
+}
+
 static const struct {
     const char *word;
     void (*run)(struct play *play, const struct line *line);
     bool keeps_events; /* it asks about the line before */
 } directives[] = {
     {"policy", run_policy, false}, {"queue", run_queue, false}, {"house", run_house, false},  {"tick", run_tick, false},
-    {"wake", run_switch, true},    {"audit", run_switch, true}, {"events", run_events, true},
+    {"wake", run_switch, true},    {"audit", run_switch, true}, {"events", run_events, true}, {"down", run_down, true},
 };
 
 /* --- lines ------------------------------------------------------------------------------------------------- */

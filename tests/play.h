@@ -42,6 +42,7 @@
  *     policy name=value ...               policies of the house, set by an admin
  *     queue 2 policy name=value ...       policies of a queue
  *     house seats=50 dates=1 ...          a plan, a concert and its dates; see play.c's table for what else it takes
+ *     down @ms                            nobody was alive since the last batch until this moment; the next batch says so
  *     tick @ms                            a batch without commands (the wakes before it included)
  *     wake off | on                       whether the server wakes between lines; off: nothing is swept in time
  *     audit off | on                      for long scenes: leave the checks out, or make them now and from now on

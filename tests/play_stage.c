@@ -98,7 +98,9 @@ begin_and_tick(struct play *play, struct house *house)
 {
     if (!store_begin(house->store))
         play_fail(play, "the store refused to begin a batch");
-    return core_tick(house->core, play->now_ms);
+    if (play->down_since_ms != 0)
+        core_resume(house->core, play->down_since_ms, play->now_ms);
+    return core_tick(house->core, play->now_ms) || play->down_since_ms != 0;
 }
 
 static void
@@ -116,6 +118,7 @@ stage_close_batch(struct play *play)
     commit(play, &play->stage);
     commit(play, &play->twin);
     play->batch_open = false;
+    play->down_since_ms = 0;
 }
 
 /* The twin makes this batch and takes it back; not a bit may differ after it. */
@@ -210,7 +213,7 @@ count_reads(struct play *play, bool after)
 struct core_answer
 stage_query(struct play *play, const struct ask *ask, core_trace *trace)
 {
-    if (core_next_due_ms(play->stage.core, play->now_ms) <= play->now_ms)
+    if (play->down_since_ms != 0 || core_next_due_ms(play->stage.core, play->now_ms) <= play->now_ms)
         stage_tick(play);
     count_reads(play, false);
     struct core_answer answer = core_query(play->stage.core, &ask->request, play->now_ms, trace);

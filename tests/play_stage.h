@@ -30,6 +30,7 @@ struct play {
     struct play_people *people;
     uint64_t now_ms;
     bool wake, audit, batch_open;
+    uint64_t down_since_ms; /* until the next batch has recorded it (X2); 0 for none */
     uint64_t line_count;  /* ever; fresh request ids come from it */
     uint64_t events_from; /* the last event before the line that `events` asks about */
     uint64_t reads[STORE_TABLE_END];

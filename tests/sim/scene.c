@@ -205,13 +205,13 @@ print_step(struct printer *printer, const struct step *step, bool fails)
         break;
     case STEP_RESTART:
     case STEP_DROP:
-        snprintf(line, sizeof line, "# restart @%" PRIu64 ", if that is later than the line before: a downtime (X2)",
-                 step->at_ms - SIM_BASE_MS);
+        if (step->at_ms > printer->now_ms)
+            printer->now_ms = step->at_ms;
+        snprintf(line, sizeof line, "down @%" PRIu64, printer->now_ms - SIM_BASE_MS);
         print_line(printer, line);
         break;
     case STEP_CONSUME:
-        snprintf(line, sizeof line, "# the history consumer takes %u events in", step->amount);
-        print_line(printer, line);
+        fprintf(printer->out, "    store_consumer_step(play_store(state), %u);\n", step->amount);
         break;
     case STEP_IDLE:
         break;

@@ -316,6 +316,8 @@ play_wake(struct world *world, uint64_t at_ms, uint32_t step)
         return world_fail(world, step, "the batch was not done");
     bool made = store_position(world->store) != position, expected = model_wake(world->model, stamp_ms);
     world->tape->counts.wakes++;
+    if (world->tape->steps[step].kind == STEP_WAKE)
+        world->tape->steps[step].omitted = !made; /* a scene's tick is a batch in any case */
     world->tape->counts.batches += made;
     if (made != expected)
         return world_fail(world, step, "the server woke, and there was %s to do", expected ? "something" : "nothing");
