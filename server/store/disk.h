@@ -73,6 +73,7 @@ struct disk {
     struct sweep sweep;
     struct bytes journal_value; /* the open batch's */
     uint64_t writer;
+    struct map_coming *answers; /* while the store is opened: on their way into the index */
 };
 
 /* follow.c: bring memory to what this transaction shows. False on a fault. */

@@ -372,12 +372,114 @@ take_batch(struct store *store, unsigned number, uint64_t position, const void *
 static bool
 take_answer(struct store *store, unsigned number, uint64_t answer_no, const void *bytes, size_t size)
 {
-    struct answer_row answer;
+    struct answer_row answer; /* its head alone: to clear the body's room would cost more than all the rest */
 
-    if (!history_fill(number - HISTORY_FIRST, bytes, size, &answer) || answer.answer_no != answer_no)
+    assert(number == STORE_TABLE_ANSWER);
+    if (size < offsetof(struct answer_row, body))
         return false;
-    history_learn_answer(store->history, &answer);
+    memcpy(&answer, bytes, offsetof(struct answer_row, body));
+    if (answer.answer_no != answer_no || answer.body_size > ANSWER_BODY_MOST ||
+        size != offsetof(struct answer_row, body) + answer.body_size)
+        return false;
+    map_add_soon(store->disk->answers, history_answer_hash(store->history, answer.scope, &answer.request_id),
+                 answer_no);
+    if (answer_no > store->history->last_answer_no)
+        store->history->last_answer_no = answer_no;
     return true;
+}
+
+/* The index of answers is built beside the records, by a thread of its own: it is as much work as all of them. */
+struct beside {
+    struct opening opening; /* its own, with a line of its own for what goes wrong */
+    MDB_txn *txn;
+    pthread_t thread;
+    enum store_status status;
+    char why[512];
+};
+
+static void *
+load_answers(void *argument)
+{
+    struct beside *beside = argument;
+    struct store *store = beside->opening.store;
+    struct map_coming answers = {.map = &store->history->answers};
+    MDB_stat stat;
+
+    if (mdb_stat(beside->txn, store->disk->dbi[STORE_TABLE_ANSWER], &stat) == 0)
+        map_reserve(&store->history->answers, stat.ms_entries);
+    store->disk->answers = &answers;
+    beside->status = load_table(&beside->opening, beside->txn, STORE_TABLE_ANSWER, take_answer);
+    map_add_rest(&answers);
+    store->disk->answers = NULL;
+    return NULL;
+}
+
+/* Begin it. When another instance has written between the two transactions, the answers wait for their turn. */
+static enum store_status
+begin_beside(struct beside *beside, const struct opening *opening, MDB_txn *txn)
+{
+    const struct disk *disk = opening->store->disk;
+    int error;
+
+    *beside = (struct beside){.opening = *opening};
+    beside->opening.why = beside->why;
+    beside->opening.why_size = sizeof beside->why;
+    if (disk->pinned) /* a snapshot's tables are known to its own transaction alone */
+        return STORE_OK;
+    error = lmdb_txn_begin(disk->env, MDB_RDONLY, &beside->txn);
+    if (error != 0)
+        return refuse_error(opening, disk->file, error);
+    if (mdb_txn_id(beside->txn) == mdb_txn_id(txn) && pthread_create(&beside->thread, NULL, load_answers, beside) == 0)
+        return STORE_OK;
+    mdb_txn_abort(beside->txn);
+    beside->txn = NULL;
+    return STORE_OK;
+}
+
+static enum store_status
+end_beside(struct beside *beside, MDB_txn *txn)
+{
+    if (beside->txn == NULL) {
+        beside->txn = txn;
+        (void)load_answers(beside);
+    } else {
+        pthread_join(beside->thread, NULL);
+        mdb_txn_abort(beside->txn);
+    }
+    return beside->status;
+}
+
+static enum store_status
+load_records(const struct opening *opening, MDB_txn *txn)
+{
+    enum store_status status = STORE_OK;
+
+    for (unsigned number = 1; status == STORE_OK && number < STORE_RECORD_TABLES; number++)
+        status = load_table(opening, txn, number, take_record);
+    if (status == STORE_OK)
+        status = load_table(opening, txn, DISK_JOURNAL, take_batch);
+    return status;
+}
+
+/* All tables, as one transaction sees them, and the indexes. What the records say goes before what the answers say. */
+static enum store_status
+load_tables(const struct opening *opening, MDB_txn *txn)
+{
+    struct beside beside;
+    enum store_status status = begin_beside(&beside, opening, txn), answers;
+
+    if (status != STORE_OK)
+        return status;
+    status = load_records(opening, txn);
+    if (status == STORE_OK)
+        indexes_build(opening->store->indexes);
+    if (status != STORE_OK && beside.txn == NULL)
+        return status;
+    answers = end_beside(&beside, txn);
+    if (status != STORE_OK || answers == STORE_OK)
+        return status;
+    snprintf(opening->why, opening->why_size, "%s", beside.why);
+    return answers;
 }
 
 static enum store_status
@@ -401,12 +503,8 @@ load_from(const struct opening *opening, MDB_txn *txn)
     error = disk_get(store->disk, txn, DISK_META, DISK_META_STORE, &store->disk->meta, sizeof store->disk->meta);
     if (error != 0)
         status = refuse_error(opening, store->disk->file, error);
-    for (unsigned number = 1; status == STORE_OK && number < STORE_RECORD_TABLES; number++)
-        status = load_table(opening, txn, number, take_record);
     if (status == STORE_OK)
-        status = load_table(opening, txn, DISK_JOURNAL, take_batch);
-    if (status == STORE_OK)
-        status = load_table(opening, txn, STORE_TABLE_ANSWER, take_answer);
+        status = load_tables(opening, txn);
     store->position = store->disk->meta.position;
     if (status == STORE_OK)
         status = compare_digest(opening, txn);
@@ -463,7 +561,6 @@ disk_load_anew(struct store *store, MDB_txn *txn, char *why, size_t why_size)
     status = load_from(&opening, txn);
     sweep = disk->sweep;
     if (status == STORE_OK) {
-        indexes_build(opening.store->indexes);
         swap_records(store, opening.store);
         store->position = opening.store->position;
         sweep = old_sweep;
@@ -520,8 +617,6 @@ store_open(const struct store_options *options, struct store **store, char *why,
         store_close(opening.store);
         return status;
     }
-    if (!fresh)
-        indexes_build(opening.store->indexes);
     *store = opening.store;
     return STORE_OK;
 }
@@ -608,11 +703,7 @@ store_load_snapshot(struct store *store, char *why, size_t why_size)
 {
     const struct store_options options = {0};
     struct opening opening = {&options, store, why, why_size};
-    enum store_status status;
 
     assert(store->disk->pinned);
-    status = load(&opening);
-    if (status == STORE_OK)
-        indexes_build(store->indexes);
-    return status;
+    return load(&opening);
 }

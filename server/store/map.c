@@ -17,6 +17,8 @@
 
 #define SLOTS_LEAST  16u
 #define SLOTS_SPLIT  4096u
+#define RESERVE_EACH                                                                                                   \
+    2560u                /* entries a segment: with the unevenness of hashes still below the 3,072 at which it splits */
 #define ENTRIES_EACH 64u /* of the directory at least, or so many hashes agree that a segment had better grow */
 
 struct map_slot {
@@ -211,6 +213,49 @@ map_add(struct map *map, uint64_t hash, uint64_t value)
     }
     segment_place(segment_with_room(map, hash), (struct map_slot){hash, value});
     map->count++;
+}
+
+void
+map_reserve(struct map *map, uint64_t count)
+{
+    unsigned depth = 0;
+
+    if (map->segments != NULL || count <= RESERVE_EACH)
+        return;
+    while (count >> depth > RESERVE_EACH)
+        depth++;
+    map->depth = depth;
+    map->segments = store_allocate((size_t)1 << depth, sizeof *map->segments);
+    map->bytes = sizeof *map->segments << depth;
+    for (uint64_t at = 0; at < UINT64_C(1) << depth; at++)
+        map->segments[at] = segment_new(map, SLOTS_SPLIT, depth);
+}
+
+void
+map_add_soon(struct map_coming *coming, uint64_t hash, uint64_t value)
+{
+    const struct map *map = coming->map;
+    unsigned at = coming->count++ % MAP_COMING;
+
+    if (map->segments != NULL) {
+        const struct map_segment *segment = map->segments[directory_at(map, hash)];
+
+        __builtin_prefetch(&segment->slots[hash & segment->mask], 1);
+    }
+    if (coming->count > MAP_COMING)
+        map_add(coming->map, coming->entry[at].hash, coming->entry[at].value);
+    coming->entry[at].hash = hash;
+    coming->entry[at].value = value;
+}
+
+void
+map_add_rest(struct map_coming *coming)
+{
+    uint64_t waiting = coming->count < MAP_COMING ? coming->count : MAP_COMING;
+
+    for (uint64_t at = 0; at < waiting; at++)
+        map_add(coming->map, coming->entry[at].hash, coming->entry[at].value);
+    coming->count = 0;
 }
 
 /* --- removing --------------------------------------------------------------------------------- */

@@ -28,6 +28,21 @@ store_mix(uint64_t key)
     return key;
 }
 
+/* Make an empty map ready for so many entries, so that none is moved as they come. It grows beyond them as ever. */
+void map_reserve(struct map *map, uint64_t count);
+
+/* Adding very many: each waits a few others' time while its cache line comes, instead of everybody waiting for it. */
+#define MAP_COMING 16u
+struct map_coming {
+    struct map *map;
+    struct {
+        uint64_t hash, value;
+    } entry[MAP_COMING];
+    uint64_t count; /* ever taken in */
+};
+void map_add_soon(struct map_coming *coming, uint64_t hash, uint64_t value);
+void map_add_rest(struct map_coming *coming); /* none is waiting any more */
+
 /* The values of a hash, one by one: start with {hash}; 0 when there are no more. No change in between. */
 struct map_search {
     uint64_t hash;
