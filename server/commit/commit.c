@@ -212,12 +212,20 @@ make_room_for_a_refusal(struct commit *commit)
     return kept;
 }
 
+/* X1: a stamp is never earlier than the last one. */
+static uint64_t
+never_back(const struct commit *commit, uint64_t now_ms)
+{
+    uint64_t last_ms = commit_stamp_ms(commit);
+
+    return now_ms > last_ms ? now_ms : last_ms;
+}
+
 enum store_outcome
 commit_run(struct commit *commit, uint64_t now_ms)
 {
     begin_anew(commit);
-    uint64_t last_ms = commit_stamp_ms(commit);
-    uint64_t stamp_ms = now_ms > last_ms ? now_ms : last_ms; /* X1: never back */
+    uint64_t stamp_ms = never_back(commit, now_ms);
     if (commit->batch.count == 0 && commit->down_since_ms == 0 && core_next_due_ms(commit->core, stamp_ms) > stamp_ms)
         return STORE_DONE;
 
@@ -225,12 +233,14 @@ commit_run(struct commit *commit, uint64_t now_ms)
     commit->arena_size = 0;
     if (!make_room_for_a_refusal(commit))
         return STORE_LOST;
-    commit->stamp_ms = stamp_ms;
-    batch_stamp(&commit->batch, stamp_ms, commit->down_since_ms);
     if (!store_begin(commit->store)) {
         answer_fault(commit);
         return store_unsound(commit->store) == NULL ? STORE_UNDONE : STORE_LOST;
     }
+    /* Only now is the last batch known: another instance may have committed one a moment ago, with a later stamp. */
+    stamp_ms = never_back(commit, now_ms);
+    commit->stamp_ms = stamp_ms;
+    batch_stamp(&commit->batch, stamp_ms, commit->down_since_ms);
     if (commit->down_since_ms != 0)
         core_resume(commit->core, commit->down_since_ms, stamp_ms);
     bool ticked = core_tick(commit->core, stamp_ms);
