@@ -16,19 +16,20 @@
 #define BATCHES 220
 #define IMAGES  3000
 
-/* X3, S5: at every sync, between any two writes and in the middle of each, with the unsynced writes there or not in any
- * order and torn at sectors of 512 bytes: the store opens, what was acknowledged is there, the audit passes. */
+static const struct power_load one = {.seed = SEED, .batches = BATCHES};
+static const struct power_load three = {.seed = SEED, .batches = BATCHES / 3, .processes = 3};
+static const struct power_load unsafe = {.seed = SEED, .batches = BATCHES, .unsafe = true};
+
 static void
-a_power_cut_at_any_moment_loses_nothing_acknowledged(void **state)
+cut_everywhere(const struct power_load *load)
 {
     struct help_folder folder;
     struct power_counts counts;
     char why[1024] = "";
-    (void)state;
 
     help_folder_make(&folder);
-    if (!power_record_load(folder.parent, SEED, BATCHES, false, why, sizeof why) ||
-        !power_check_log(folder.parent, SEED, IMAGES, &counts, why, sizeof why))
+    if (!power_record_load(folder.parent, load, why, sizeof why) ||
+        !power_check_log(folder.parent, load, IMAGES, &counts, why, sizeof why))
         fail_msg("%s", why);
     print_message("%llu images of %llu records: %llu sync boundaries, %llu batches; %llu before the store was made, "
                   "%llu with a batch that nobody had heard of\n",
@@ -42,6 +43,25 @@ a_power_cut_at_any_moment_loses_nothing_acknowledged(void **state)
     help_folder_remove(&folder);
 }
 
+/* X3, S5: at every sync, between any two writes and in the middle of each, with the unsynced writes there or not in any
+ * order and torn at sectors of 512 bytes: the store opens, what was acknowledged is there, the audit passes. */
+static void
+a_power_cut_at_any_moment_loses_nothing_acknowledged(void **state)
+{
+    (void)state;
+
+    cut_everywhere(&one);
+}
+
+/* X4, X3: the same with three processes at work on the store. */
+static void
+a_power_cut_of_three_processes_loses_nothing_that_any_acknowledged(void **state)
+{
+    (void)state;
+
+    cut_everywhere(&three);
+}
+
 /* X3: the same cuts find fault with a store that does not sync, or they would prove nothing. */
 static void
 the_same_cuts_find_fault_with_a_store_that_does_not_sync(void **state)
@@ -52,9 +72,9 @@ the_same_cuts_find_fault_with_a_store_that_does_not_sync(void **state)
     (void)state;
 
     help_folder_make(&folder);
-    if (!power_record_load(folder.parent, SEED, BATCHES, true, why, sizeof why))
+    if (!power_record_load(folder.parent, &unsafe, why, sizeof why))
         fail_msg("%s", why);
-    assert_false(power_check_log(folder.parent, SEED, IMAGES, &counts, why, sizeof why));
+    assert_false(power_check_log(folder.parent, &unsafe, IMAGES, &counts, why, sizeof why));
     print_message("after %llu images: %s\n", (unsigned long long)counts.images, why);
     assert_int_equal(counts.boundaries, 0);
     help_folder_remove(&folder);
@@ -72,7 +92,7 @@ a_disk_that_tears_sectors_is_beyond_what_lmdb_can_bear(void **state)
     (void)state;
 
     help_folder_make(&folder);
-    if (!power_record_load(folder.parent, SEED, BATCHES, false, why, sizeof why))
+    if (!power_record_load(folder.parent, &one, why, sizeof why))
         fail_msg("%s", why);
     for (uint64_t seed = 1; seed <= 4; seed++) {
         if (!power_tear_metas(folder.parent, seed, &torn, why, sizeof why))
@@ -172,6 +192,7 @@ main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_power_cut_at_any_moment_loses_nothing_acknowledged),
+        cmocka_unit_test(a_power_cut_of_three_processes_loses_nothing_that_any_acknowledged),
         cmocka_unit_test(a_disk_that_tears_sectors_is_beyond_what_lmdb_can_bear),
         cmocka_unit_test(a_store_with_a_spoilt_meta_page_is_refused_and_left_as_it_is),
         cmocka_unit_test(a_strangers_file_is_never_emptied),

@@ -48,12 +48,13 @@ static void
 cut_power(uint64_t seed)
 {
     struct help_folder folder;
+    const struct power_load load = {.seed = seed, .batches = BATCHES / wanted.instances, .processes = wanted.instances};
     struct power_counts counts;
     char why[1024] = "";
 
     help_folder_make(&folder);
-    if (!power_record_load(folder.parent, seed, BATCHES, false, why, sizeof why) ||
-        !power_check_log(folder.parent, seed, IMAGES, &counts, why, sizeof why))
+    if (!power_record_load(folder.parent, &load, why, sizeof why) ||
+        !power_check_log(folder.parent, &load, IMAGES, &counts, why, sizeof why))
         fail_msg("%s (it is left there; --seed %" PRIu64 " repeats it)", why, seed);
     help_folder_remove(&folder);
     sum.power.records += counts.records;
@@ -115,7 +116,7 @@ read_options(int argc, char **argv)
         else if (strcmp(argv[i], "--seed") == 0)
             wanted.seed = (uint64_t)value;
         else if (strcmp(argv[i], "--instances") == 0)
-            wanted.instances = (unsigned)value;
+            wanted.instances = value >= 1 && value <= 4 ? (unsigned)value : 1;
         else
             return false;
     }

@@ -20,13 +20,15 @@
 #include "tests/power/promise.h"
 #include "tests/sale.h"
 
-#define PATH_MOST  512
-#define WHILE_MADE 20 /* torn images more for each record while the store is made */
+#define PATH_MOST      512
+#define PROCESSES_MOST 4u
+#define WHILE_MADE     20 /* torn images more for each record while the store is made */
 
 struct checking {
     const char *folder;
     char image[PATH_MOST], image_file[PATH_MOST];
     uint64_t random;
+    uint64_t in_flight; /* batches that can be under way at once */
     struct power_log log;
     struct power_disk disk;
     struct promise *promises; /* by position */
@@ -52,28 +54,51 @@ wrong(struct checking *checking, const char *format, ...)
 
 /* --- recording -----------------------------------------------------------------------------------------------------
  */
-bool
-power_record_load(const char *folder, uint64_t seed, unsigned batches, bool unsafe, char *why, size_t why_size)
+static pid_t
+start_load(const char *folder, const struct power_load *load, unsigned batches, unsigned index)
 {
-    char data[PATH_MOST], log[PATH_MOST], seed_text[32], batches_text[32];
-    int status;
+    char data[PATH_MOST], log[PATH_MOST], seed[32], count[32], which[32], processes[32];
+    pid_t pid = fork();
 
+    if (pid != 0)
+        return pid;
     snprintf(data, sizeof data, "%s/data", folder);
     snprintf(log, sizeof log, "%s/log", folder);
-    snprintf(seed_text, sizeof seed_text, "%" PRIu64, seed);
-    snprintf(batches_text, sizeof batches_text, "%u", batches);
-    unlink(log);
-    pid_t pid = fork();
-    if (pid == 0) {
-        setenv("LD_PRELOAD", POWER_SHIM_PATH, 1);
-        setenv(POWER_LOG_ENV, log, 1);
-        execl(POWER_LOAD_PATH, POWER_LOAD_PATH, data, seed_text, batches_text, unsafe ? "unsafe" : NULL, (char *)NULL);
-        _exit(127);
-    }
-    if (pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return true;
-    snprintf(why, why_size, "power_load %s %s %s under the shim failed", data, seed_text, batches_text);
-    return false;
+    snprintf(seed, sizeof seed, "%" PRIu64, load->seed);
+    snprintf(count, sizeof count, "%u", batches);
+    snprintf(which, sizeof which, "%u", index);
+    snprintf(processes, sizeof processes, "%u", load->processes > 0 ? load->processes : 1);
+    setenv("LD_PRELOAD", POWER_SHIM_PATH, 1);
+    setenv(POWER_LOG_ENV, log, 1);
+    execl(POWER_LOAD_PATH, POWER_LOAD_PATH, data, seed, count, which, processes, load->unsafe ? "unsafe" : NULL,
+          (char *)NULL);
+    _exit(127);
+}
+
+static bool
+ended_well(pid_t pid)
+{
+    int status;
+
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+bool
+power_record_load(const char *folder, const struct power_load *load, char *why, size_t why_size)
+{
+    unsigned processes = load->processes > 0 ? load->processes : 1;
+    pid_t pids[PROCESSES_MOST];
+    bool good = processes <= PROCESSES_MOST;
+
+    /* The first makes the house; then all of them at once. */
+    good = good && ended_well(start_load(folder, load, 0, 0));
+    for (unsigned index = 0; good && index < processes; index++)
+        pids[index] = start_load(folder, load, load->batches, index);
+    for (unsigned index = 0; good && index < processes; index++)
+        good = ended_well(pids[index]);
+    if (!good)
+        snprintf(why, why_size, "power_load, seed %" PRIu64 " in %s, failed under the shim", load->seed, folder);
+    return good;
 }
 
 /* --- one image ------------------------------------------------------------------------------------------------------
@@ -108,7 +133,7 @@ check_promise(struct checking *checking, const struct sale *sale)
     if (found.position < checking->last.position)
         return wrong(checking, "position %" PRIu64 " was acknowledged, the store stands at %" PRIu64,
                      checking->last.position, found.position);
-    if (found.position > checking->last.position + 1 || found.position >= checking->position_count)
+    if (found.position > checking->last.position + checking->in_flight || found.position >= checking->position_count)
         return wrong(checking, "the store stands at %" PRIu64 ", nobody wrote that", found.position);
     if (found.digest != kept->digest)
         return wrong(checking, "the records of position %" PRIu64 " differ", found.position);
@@ -185,8 +210,9 @@ read_promises(struct checking *checking)
         if (promise.position >= checking->log.count)
             return wrong(checking, "%s/log promises too much", checking->folder);
         checking->promises[promise.position] = promise;
-        checking->position_count = promise.position + 1;
-        checking->counts->batches = promise.position;
+        if (checking->position_count <= promise.position)
+            checking->position_count = promise.position + 1;
+        checking->counts->batches = checking->position_count - 1;
     }
     checking->counts->records = checking->log.count;
     return true;
@@ -198,8 +224,11 @@ go_past(struct checking *checking, const struct power_entry *entry)
     power_disk_step(&checking->disk, entry);
     if (entry->head.kind != POWER_MARK)
         return;
-    memcpy(&checking->last, entry->data, sizeof checking->last);
+    struct promise promise;
+    memcpy(&promise, entry->data, sizeof promise);
     checking->promised++;
+    if (promise.position >= checking->last.position)
+        checking->last = promise; /* of two processes the later may say it first */
 }
 
 static bool
@@ -275,10 +304,15 @@ close_checking(struct checking *checking)
 }
 
 bool
-power_check_log(const char *folder, uint64_t seed, uint64_t images, struct power_counts *counts, char *why,
-                size_t why_size)
+power_check_log(const char *folder, const struct power_load *load, uint64_t images, struct power_counts *counts,
+                char *why, size_t why_size)
 {
-    struct checking checking = {.folder = folder, .random = seed, .counts = counts, .why = why, .why_size = why_size};
+    struct checking checking = {.folder = folder,
+                                .random = load->seed,
+                                .in_flight = load->processes > 0 ? load->processes : 1,
+                                .counts = counts,
+                                .why = why,
+                                .why_size = why_size};
 
     memset(counts, 0, sizeof *counts);
     open_checking(&checking);
@@ -291,7 +325,8 @@ bool
 power_tear_metas(const char *folder, uint64_t seed, struct power_torn *torn, char *why, size_t why_size)
 {
     struct power_counts counts = {0};
-    struct checking checking = {.folder = folder, .random = seed, .counts = &counts, .why = why, .why_size = why_size};
+    struct checking checking = {
+        .folder = folder, .random = seed, .in_flight = 1, .counts = &counts, .why = why, .why_size = why_size};
 
     memset(torn, 0, sizeof *torn);
     open_checking(&checking);

@@ -15,14 +15,20 @@ struct power_counts {
     uint64_t unheard;    /* of these, with the batch whose answer was not sent yet */
 };
 
-/* Run power_load under the shim in `folder`, which is there: its store in folder/data, its log folder/log. unsafe: the
- * store does not sync. */
-bool power_record_load(const char *folder, uint64_t seed, unsigned batches, bool unsafe, char *why, size_t why_size);
+struct power_load {
+    uint64_t seed;
+    unsigned batches;   /* of each process */
+    unsigned processes; /* on the same store at the same time; 0 for one */
+    bool unsafe;        /* the store does not sync */
+};
+
+/* Run power_load under the shim in `folder`, which is there: its store in folder/data, its log folder/log. */
+bool power_record_load(const char *folder, const struct power_load *load, char *why, size_t why_size);
 
 /* Open images of the log, in folder/image: at every sync boundary what is certain, and as many torn ones as it takes to
  * come to about `images` in all. False and one line in why at the first that is not as it must be; the image stays. */
-bool power_check_log(const char *folder, uint64_t seed, uint64_t images, struct power_counts *counts, char *why,
-                     size_t why_size);
+bool power_check_log(const char *folder, const struct power_load *load, uint64_t images, struct power_counts *counts,
+                     char *why, size_t why_size);
 
 struct power_torn {
     uint64_t images;

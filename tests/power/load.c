@@ -2,9 +2,10 @@
  * a refund, the history's consumer and the sweep between their batches, now and then a restart. After each batch, when
  * its answers would be sent, it marks the log with what was promised.
  *
- *     power_load DIRECTORY SEED BATCHES [unsafe]
+ *     power_load DIRECTORY SEED BATCHES INDEX PROCESSES [unsafe]
  *
- * With "unsafe" the store does not sync: what a cut leaves of that must be found to be wrong. */
+ * Who finds no house there makes one. Of several processes on one directory each has buyers of its own. With "unsafe"
+ * the store does not sync: what a cut leaves of that must be found to be wrong. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ struct load {
     struct store_options options;
     struct sale sale;
     struct sale_buyer buyer[SALE_BUYERS_MOST];
-    uint32_t first, last; /* buyers at work */
+    uint32_t first, last, end; /* buyers at work, and of this process */
     uint64_t random;
 };
 
@@ -75,7 +76,7 @@ run_batch(struct load *load)
     }
     while (load->first < load->last && load->buyer[load->first].step == SALE_STEPS)
         load->first++;
-    if (load->last < SALE_BUYERS_MOST && load->last - load->first < 40)
+    if (load->last < load->end && load->last - load->first < 40)
         load->last++;
     if (count == 0)
         return;
@@ -87,38 +88,55 @@ run_batch(struct load *load)
     mark(load);
 }
 
+static void
+make_house(struct load *load)
+{
+    mark(load); /* the store is there, empty */
+    if (!sale_add_house(&load->sale) || sale_run(&load->sale) != STORE_DONE || !sale_took_house(&load->sale))
+        end("no house");
+    mark(load);
+}
+
+static void
+run_load(struct load *load, uint64_t batches)
+{
+    for (uint64_t left = batches; left > 0; left--) {
+        run_batch(load);
+        if (below(load, 6) == 0)
+            store_consumer_step(load->sale.store, 32); /* another process may be ahead of it */
+        if (below(load, 25) == 0)
+            store_idle(load->sale.store);
+        if (below(load, 100) == 0) {
+            sale_close(&load->sale);
+            open_sale(load);
+        }
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     static struct load load;
 
-    if (argc < 4 || power_mark == NULL)
-        end("usage, under the shim: power_load DIRECTORY SEED BATCHES [unsafe]");
-    load.random = strtoull(argv[2], NULL, 10);
+    if (argc < 6 || power_mark == NULL)
+        end("usage, under the shim: power_load DIRECTORY SEED BATCHES INDEX PROCESSES [unsafe]");
+    uint32_t index = (uint32_t)strtoul(argv[4], NULL, 10),
+             share = SALE_BUYERS_MOST / (uint32_t)strtoul(argv[5], NULL, 10);
+    load.random = strtoull(argv[2], NULL, 10) * 16 + index;
     load.options = (struct store_options){.directory = argv[1],
                                           .map_bytes = UINT64_C(1) << 28,
                                           .slice_records = 24,
                                           .journal_bytes = 6000,
-                                          .unsafe_no_sync = argc > 4 && strcmp(argv[4], "unsafe") == 0};
+                                          .unsafe_no_sync = argc > 6 && strcmp(argv[6], "unsafe") == 0};
     for (uint32_t who = 0; who < SALE_BUYERS_MOST; who++)
         load.buyer[who].number = who + 1;
-    load.last = 20;
+    load.first = index * share;
+    load.last = load.first + 20;
+    load.end = load.first + share;
     open_sale(&load);
-    mark(&load); /* the store is there, empty */
-    if (!sale_add_house(&load.sale) || sale_run(&load.sale) != STORE_DONE || !sale_took_house(&load.sale))
-        end("no house");
-    mark(&load);
-    for (uint64_t left = strtoull(argv[3], NULL, 10); left > 0; left--) {
-        run_batch(&load);
-        if (below(&load, 6) == 0 && store_consumer_step(load.sale.store, 32) == STORE_STEP_FAILED)
-            end("the history's consumer failed");
-        if (below(&load, 25) == 0)
-            store_idle(load.sale.store);
-        if (below(&load, 100) == 0) {
-            sale_close(&load.sale);
-            open_sale(&load);
-        }
-    }
+    if (store_position(load.sale.store) == 0)
+        make_house(&load);
+    run_load(&load, strtoull(argv[3], NULL, 10));
     sale_close(&load.sale);
     return 0;
 }

@@ -50,32 +50,22 @@ libc_of(const char *name)
     real = (result(*)(__VA_ARGS__))libc_of(#name)
 
 /* --- the log ------------------------------------------------------------------------------------------------- */
+/* One record is one write to the end of the log, so that processes with the same store open can share a log: LMDB's
+ * lock orders what they do, and the system orders their records. */
 static void
-write_whole(const void *data, size_t size)
-{
-    const char *next = data;
-    LIBC(ssize_t, write, int, const void *, size_t);
-
-    while (size > 0) {
-        ssize_t written = real(log_fd, next, size);
-        assert(written > 0);
-        next += written;
-        size -= (size_t)written;
-    }
-}
-
-static void
-record(enum power_kind kind, uint64_t offset, const struct iovec *parts, int count)
+record(enum power_kind kind, uint64_t offset, const struct iovec *part)
 {
     struct power_record head = {.magic = POWER_MAGIC, .kind = kind, .offset = offset};
+    struct iovec parts[2] = {{&head, sizeof head}, {NULL, 0}};
+    LIBC(ssize_t, writev, int, const struct iovec *, int);
 
     if (log_fd < 0)
         return;
-    for (int i = 0; i < count; i++)
-        head.size += parts[i].iov_len;
-    write_whole(&head, sizeof head);
-    for (int i = 0; i < count; i++)
-        write_whole(parts[i].iov_base, parts[i].iov_len);
+    if (part != NULL)
+        parts[1] = *part;
+    head.size = parts[1].iov_len;
+    ssize_t written = real(log_fd, parts, 2);
+    assert(written == (ssize_t)(sizeof head + head.size));
 }
 
 EVERYBODYS void
@@ -84,7 +74,7 @@ power_mark(const void *data, size_t size)
     const struct iovec part = {(void *)(uintptr_t)data, size};
 
     pthread_mutex_lock(&lock);
-    record(POWER_MARK, 0, &part, 1);
+    record(POWER_MARK, 0, &part);
     pthread_mutex_unlock(&lock);
 }
 
@@ -205,7 +195,7 @@ record_write(int fd, uint64_t offset, const struct iovec *parts, int count, ssiz
     for (int i = 0; i < count && left > 0; i++) {
         struct iovec part = parts[i];
         part.iov_len = part.iov_len < left ? part.iov_len : left;
-        record(kind, offset, &part, 1);
+        record(kind, offset, &part);
         offset += part.iov_len;
         left -= part.iov_len;
     }
@@ -294,7 +284,7 @@ write(int fd, const void *data, size_t size)
         pthread_mutex_lock(&lock);                                                                                     \
         int result = real(fd, length);                                                                                 \
         if (result == 0)                                                                                               \
-            record(POWER_TRUNCATE, (uint64_t)length, NULL, 0);                                                         \
+            record(POWER_TRUNCATE, (uint64_t)length, NULL);                                                            \
         pthread_mutex_unlock(&lock);                                                                                   \
         return result;                                                                                                 \
     }
@@ -312,7 +302,7 @@ FTRUNCATE(ftruncate64)
         pthread_mutex_lock(&lock);                                                                                     \
         enum verdict verdict = judge();                                                                                \
         if (verdict == GOES_WELL || verdict == FAILS_AFTER)                                                            \
-            record(POWER_SYNC, 0, NULL, 0);                                                                            \
+            record(POWER_SYNC, 0, NULL);                                                                               \
         pthread_mutex_unlock(&lock);                                                                                   \
         return verdict == GOES_WELL ? 0 : failed();                                                                    \
     }
