@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "server/store/disk.h"
 #include "server/store/snapshot.h"
 
 static int
@@ -331,6 +333,51 @@ spoil_answer(struct store *store)
     store_put_house(store, &house);
 }
 
+/* Open a copy of a backup, as a data directory of this number; path gets 256 bytes. */
+static struct store *
+open_copy(const struct data_stage *stage, const char *backup, size_t number, char *path)
+{
+    struct data_bytes file = data_read(backup);
+    struct store_options options = {.directory = path, .map_bytes = UINT64_C(1) << 30, .unsafe_no_sync = true};
+    struct store *store;
+    char name[32], why[512] = "";
+
+    snprintf(name, sizeof name, "copy%zu", number);
+    snprintf(path, 256, "%s", data_path(stage, name));
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(name, sizeof name, "copy%zu/store.mdb", number);
+    data_write(data_path(stage, name), file.bytes, file.size);
+    free(file.bytes);
+    if (store_open(&options, &store, why, sizeof why) != STORE_OK)
+        fail_msg("%s", why);
+    return store;
+}
+
+/* S5: a row that someone exchanged for another with a right check is found by the digest that the last batch left. */
+static void
+an_exchanged_row_is_found_by_the_digest(void **state)
+{
+    struct data_stage *stage = *state;
+    char backup[256], path[256];
+    struct user_record user;
+    struct store *store;
+    MDB_txn *txn;
+
+    snprintf(backup, sizeof backup, "%s", data_path(stage, "backup"));
+    data_stage_stop(stage, SIGTERM);
+    settle(stage->server.data);
+    data_must(stage, 0, "up to position", "backup", stage->server.data, backup);
+    store = open_copy(stage, backup, 1, path);
+    assert_true(store_get_user(store, 2, &user));
+    user.balance += 1000;
+    assert_int_equal(lmdb_txn_begin(store->disk->env, 0, &txn), 0);
+    assert_int_equal(disk_put_number(store->disk, txn, STORE_TABLE_USER, 2, &user, sizeof user, 0), 0);
+    assert_int_equal(lmdb_txn_commit(txn), 0);
+    store_close(store);
+    data_must(stage, 1, "problem: opening: ", "check", path, NULL);
+    assert_non_null(strstr(stage->said, "digest"));
+}
+
 /* S5, M2, M5, M8, X5: a mistake in the books is found though every check is right, by the part whose matter it is. */
 static void
 a_mistake_with_a_right_check_is_found(void **state)
@@ -357,21 +404,9 @@ a_mistake_with_a_right_check_is_found(void **state)
     data_stage_stop(stage, SIGTERM);
     data_must(stage, 0, "up to position", "backup", stage->server.data, backup);
     for (size_t at = 0; at < sizeof rows / sizeof *rows; at++) {
-        struct data_bytes file = data_read(backup);
-        char name[32], path[256];
-        struct store_options options = {.map_bytes = UINT64_C(1) << 30, .unsafe_no_sync = true};
-        struct store *store;
-        char why[512] = "";
+        char path[256];
+        struct store *store = open_copy(stage, backup, at, path);
 
-        snprintf(name, sizeof name, "spoiled%zu", at);
-        snprintf(path, sizeof path, "%s", data_path(stage, name));
-        options.directory = path;
-        assert_int_equal(store_open(&options, &store, why, sizeof why), STORE_OK); /* makes the directory */
-        store_close(store);
-        snprintf(why, sizeof why, "%s/store.mdb", path);
-        data_write(why, file.bytes, file.size);
-        free(file.bytes);
-        assert_int_equal(store_open(&options, &store, why, sizeof why), STORE_OK);
         assert_true(store_begin(store));
         rows[at].spoil(store);
         assert_int_equal(store_commit(store, NULL, 0), STORE_DONE);
@@ -389,6 +424,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_flipped_byte_is_reported_with_table_and_key, open_stage, close_stage),
         cmocka_unit_test_setup_teardown(a_truncated_file_never_passes, open_stage, close_stage),
         cmocka_unit_test_setup_teardown(a_broken_page_does_not_end_the_check, open_stage, close_stage),
+        cmocka_unit_test_setup_teardown(an_exchanged_row_is_found_by_the_digest, open_stage, close_stage),
         cmocka_unit_test_setup_teardown(a_mistake_with_a_right_check_is_found, open_stage, close_stage),
     };
 

@@ -122,7 +122,8 @@ a_backup_while_selling_holds_all_that_was_acknowledged(void **state)
         assert_in_range(points, before, after + 1);
         data_must(stage, 0, ": sound\n", "check", path, NULL);
     }
-    wait_for_load(acknowledged, first + 100); /* nobody was kept from charging */
+    data_must(stage, 0, ": sound\n", "check", stage->server.data, NULL); /* and so is what is being written to */
+    wait_for_load(acknowledged, first + 100);                            /* nobody was kept from charging */
     assert_int_equal(kill(load, SIGKILL), 0);
     assert_int_equal(waitpid(load, NULL, 0), load);
     munmap(acknowledged, sizeof *acknowledged);
