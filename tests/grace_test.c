@@ -98,6 +98,12 @@ close_house(struct house *house)
     store_close(house->store);
 }
 
+static struct core_asker
+admin_for(uint8_t number)
+{
+    return (struct core_asker){.role = USHER_ROLE_ADMIN, .client_no = 1, .user = {{number}}};
+}
+
 static uint64_t
 holds(struct house *house)
 {
@@ -261,6 +267,28 @@ a_freeze_and_a_grace_do_not_eat_each_other(void **state)
     close_house(&house);
 }
 
+/* X2, H1: what was over at the last stamp stays over, even if the bounded tick had not come round to it. */
+static void
+what_was_over_before_the_dark_is_not_revived(void **state)
+{
+    struct house house;
+    (void)state;
+
+    open_house(&house);
+    policy(&house, false, "tick_max", 1);
+    assert_int_equal(reserve(&house, 0, admin_for(9), 8), USHER_OK); /* due at the same moment as user 1's hold */
+    batch(&house, 0, CLAIM, 0, admin, NULL);
+    batch(&house, 0, HOLD, 0, admin, NULL); /* ends one thing of several */
+    uint64_t left = holds(&house);
+    assert_true(left > 0);
+    batch(&house, HOLD, 2 * HOLD, 0, admin, NULL);
+    batch(&house, 0, 2 * HOLD + 1, 0, admin, NULL);
+    batch(&house, 0, 2 * HOLD + 2, 0, admin, NULL);
+    batch(&house, 0, 2 * HOLD + 3, 0, admin, NULL);
+    assert_int_equal(holds(&house), 0);
+    close_house(&house);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -272,6 +300,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_second_downtime_over_the_graces_end_gives_no_second_grace),
         cmocka_unit_test(leases_and_claims_are_put_off_too),
         cmocka_unit_test(a_freeze_and_a_grace_do_not_eat_each_other),
+        cmocka_unit_test(what_was_over_before_the_dark_is_not_revived),
     };
     return usher_test_main(argc, argv, tests);
 }

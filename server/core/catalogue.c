@@ -61,10 +61,31 @@ date_status(const struct core *core, const struct date_record *date, const struc
     return USHER_DATE_STATUS_ON_SALE;
 }
 
+struct store_counts
+date_counts_now(const struct core *core, const struct date_record *date)
+{
+    struct store_counts counts = store_date_counts(core->store, date->date_no);
+    const struct queue_record queue = queue_of_date(core, date);
+
+    if (counts.held == 0 || !queue_has_backlog(core, &queue))
+        return counts;
+    for (uint64_t i = 0; i * BLOCK_SEATS < date->seat_count; i++) { /* some holds may be over and not swept up yet */
+        const struct block_record *block = store_see_block(core->store, BLOCK_KEY(date->date_no, i));
+        for (uint64_t left = block->held; left != 0; left &= left - 1) {
+            unsigned slot = (unsigned)__builtin_ctzll(left);
+            if (!hold_is_over(core, &queue, store_see_hold(core->store, block->reservation_id[slot])))
+                continue;
+            counts.held--;
+            counts.blocked += block->blocked >> slot & 1; /* a block that waited for it */
+        }
+    }
+    return counts;
+}
+
 static void
 describe_date(const struct core *core, const struct date_record *date, usher_date_row *row)
 {
-    struct store_counts counts = store_date_counts(core->store, date->date_no);
+    struct store_counts counts = date_counts_now(core, date);
     const struct plan_record *plan = store_see_plan(core->store, date->plan_no);
 
     *row = (usher_date_row){.date_id = date->date_id,

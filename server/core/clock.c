@@ -60,7 +60,7 @@ put_off(struct core *core, struct queue_record *queue, uint64_t down_since_ms)
     queue->grace_count = kept;
     if (queue->frozen_at_ms != 0 || kept == QUEUE_GRACES)
         return;
-    uint64_t from_due = down_since_ms - queue->frozen_ms;
+    uint64_t from_due = down_since_ms - queue->frozen_ms + 1; /* what was over at the last stamp stays over */
     if (kept > 0 && queue->grace[kept - 1].ends_due > from_due)
         from_due = queue->grace[kept - 1].ends_due; /* what the one before has put off is not put off again */
     uint64_t ends_due = sale_ms + house_policy(core, HOUSE_POLICY_restart_grace_ms);

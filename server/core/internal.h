@@ -186,6 +186,8 @@ uint64_t points_transfer(struct core *core, uint64_t user_no, enum usher_entry_k
 /* --- catalogue.c, plan.c --- */
 usher_result date_find(struct core *core, uint32_t concert_id, uint32_t date_id, struct date_record *date);
 struct queue_record queue_of_date(const struct core *core, const struct date_record *date);
+/* The date's seats by state, as they are now: a hold that is due counts as over. */
+struct store_counts date_counts_now(const struct core *core, const struct date_record *date);
 /* The grade of a seat; the plan must have it. */
 uint8_t plan_grade(const struct plan_record *plan, uint32_t seat_no);
 int64_t date_price(const struct core *core, const struct date_record *date, uint32_t seat_no);

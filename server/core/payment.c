@@ -18,6 +18,15 @@ emit_of_payment(struct core *core, enum usher_event_kind kind, uint64_t payment_
     core_emit(core, kind, core->user_no, event);
 }
 
+/* Not given back since. A seat that was may be gone with its block: a smaller plan took it (H10). */
+static bool
+still_sold(const struct core *core, const struct sold_seat *seat)
+{
+    const struct block_record *block = store_see_block(core->store, SEAT_BLOCK(seat->date_no, seat->seat_no));
+    return block != NULL && (block->sold & SEAT_BIT(seat->seat_no)) &&
+           block->reservation_id[SEAT_SLOT(seat->seat_no)] == seat->reservation_id;
+}
+
 static uint16_t
 receipt_of(const struct core *core, const struct payment_row *payment, uint8_t *out, size_t room)
 {
@@ -28,9 +37,7 @@ receipt_of(const struct core *core, const struct payment_row *payment, uint8_t *
                                   .paid_at_ms = payment->at_ms};
     for (uint32_t i = 0; i < payment->seat_count; i++) {
         const struct sold_seat *seat = &payment->seat[i];
-        const struct block_record *block = store_see_block(core->store, SEAT_BLOCK(seat->date_no, seat->seat_no));
-        if (!(block->sold & SEAT_BIT(seat->seat_no)) ||
-            block->reservation_id[SEAT_SLOT(seat->seat_no)] != seat->reservation_id)
+        if (!still_sold(core, seat))
             continue; /* given back since */
         receipt.seat[receipt.seat_count++] =
             (usher_receipt_seat){.concert_id = seat->concert_id, .date_id = seat->date_id, .seat_no = seat->seat_no};
@@ -170,14 +177,6 @@ core_pay(struct core *core, const struct core_request *request, const void *body
 
 /* --- refund ------------------------------------------------------------------------------------------------ */
 static bool
-still_sold(const struct core *core, const struct sold_seat *seat)
-{
-    const struct block_record *block = store_see_block(core->store, SEAT_BLOCK(seat->date_no, seat->seat_no));
-    return (block->sold & SEAT_BIT(seat->seat_no)) &&
-           block->reservation_id[SEAT_SLOT(seat->seat_no)] == seat->reservation_id;
-}
-
-static bool
 is_wanted(const usher_refund_request *ask, uint64_t reservation_id)
 {
     for (uint32_t i = 0; i < ask->reservation_count; i++)
@@ -193,7 +192,7 @@ is_closed(const struct core *core, const struct core_request *request, const str
     const struct date_record *date = store_see_date(core->store, seat->date_no);
     if (request->asker.role != USHER_ROLE_GATEWAY)
         return false;
-    return core->now_ms + date->refund_until_ms >= date->starts_at_ms;
+    return date->refund_until_ms >= date->starts_at_ms || core->now_ms >= date->starts_at_ms - date->refund_until_ms;
 }
 
 static usher_result

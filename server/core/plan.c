@@ -56,24 +56,30 @@ seats_in_block(uint32_t seat_count, uint64_t index)
     return seat_count - before < BLOCK_SEATS ? (uint32_t)(seat_count - before) : BLOCK_SEATS;
 }
 
+/* Versions never come again: the last block that stays takes over those of the blocks that go, and blocks that come
+ * begin above it. So the sum over any run of blocks that a reader knows only grows (C3). */
 void
 date_resize(struct core *core, uint64_t date_no, uint32_t from_count, uint32_t to_count)
 {
+    uint64_t last = (from_count < to_count ? from_count : to_count) / BLOCK_SEATS, version = 0;
     uint32_t larger = from_count > to_count ? from_count : to_count;
+    struct block_record block;
 
-    for (uint64_t index = 0; index * BLOCK_SEATS < larger; index++) {
-        uint32_t before = seats_in_block(from_count, index), after = seats_in_block(to_count, index);
-        struct block_record block = {.key = BLOCK_KEY(date_no, index), .date_no = (uint32_t)date_no};
-        if (before == after)
-            continue;
-        if (before != 0)
-            store_get_block(core->store, block.key, &block);
-        if (after == 0) {
-            store_remove_block(core->store, block.key);
-            continue;
-        }
-        block.seat_count = after;
-        block.version++;
+    if (from_count == to_count)
+        return;
+    if (last > 0 && seats_in_block(from_count < to_count ? from_count : to_count, last) == 0)
+        last--;
+    for (uint64_t index = last + 1; index * BLOCK_SEATS < from_count && from_count > to_count; index++) {
+        version += store_see_block(core->store, BLOCK_KEY(date_no, index))->version;
+        store_remove_block(core->store, BLOCK_KEY(date_no, index));
+    }
+    for (uint64_t index = last; index * BLOCK_SEATS < larger && seats_in_block(to_count, index) > 0; index++) {
+        if (!store_get_block(core->store, BLOCK_KEY(date_no, index), &block))
+            block = (struct block_record){.key = BLOCK_KEY(date_no, index), .date_no = (uint32_t)date_no};
+        block.seat_count = seats_in_block(to_count, index);
+        block.version += version + 1;
+        if (index == last)
+            version = block.version;
         store_put_block(core->store, &block);
     }
 }
@@ -158,12 +164,15 @@ resize_dates(struct core *core, const struct plan_record *plan, const usher_put_
     for (uint32_t i = 0; i < ask->section_count; i++)
         grades |= 1u << ask->section[i].grade;
     for (uint32_t i = 0; i < count; i++) {
-        store_get_date(core->store, date_no[i], &date);
-        if (!seats_are_free(core, &date, seat_count + 1, date.seat_count))
-            return core_refuse_detail(core, USHER_PLAN_IN_USE, date.date_id);
+        const struct date_record *of_plan = store_see_date(core->store, date_no[i]);
         for (uint32_t g = 0; g < 8; g++)
-            if (grades & 1u << g && date.price[g] < 0)
-                return core_refuse_detail(core, USHER_CATALOGUE_INVALID, date.date_id); /* no price for it */
+            if (grades & 1u << g && of_plan->price[g] < 0)
+                return core_refuse_detail(core, USHER_CATALOGUE_INVALID, of_plan->date_id); /* no price for it */
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct date_record *of_plan = store_see_date(core->store, date_no[i]);
+        if (!seats_are_free(core, of_plan, seat_count + 1, of_plan->seat_count))
+            return core_refuse_detail(core, USHER_PLAN_IN_USE, of_plan->date_id);
     }
     for (uint32_t i = 0; i < count; i++) {
         store_get_date(core->store, date_no[i], &date);

@@ -392,18 +392,13 @@ core_reserve(struct core *core, const struct core_request *request, const void *
 
 /* H7: sold out and all held are different answers. A date whose seats are all blocked is neither. */
 static usher_result
-date_left(struct core *core, const struct date_record *date, const struct queue_record *queue)
+date_left(const struct core *core, const struct date_record *date)
 {
-    struct store_counts counts = store_date_counts(core->store, date->date_no);
+    struct store_counts counts = date_counts_now(core, date);
 
     if (counts.sold > 0 && counts.sold + counts.blocked == counts.seats)
         return USHER_SOLD_OUT;
-    if (counts.held == 0 || counts.held + counts.sold + counts.blocked < counts.seats)
-        return USHER_OK;
-    for (uint64_t i = 0; i * BLOCK_SEATS < date->seat_count; i++) /* a hold may be due and not ended yet */
-        if (block_free_now(core, queue, store_see_block(core->store, BLOCK_KEY(date->date_no, i))) != 0)
-            return USHER_OK;
-    return USHER_ALL_HELD;
+    return counts.held > 0 && counts.held + counts.sold + counts.blocked == counts.seats ? USHER_ALL_HELD : USHER_OK;
 }
 
 usher_result
@@ -424,7 +419,7 @@ core_reserve_best(struct core *core, const struct core_request *request, const v
     result = date_on_sale(core, &date, &queue);
     if (result != USHER_OK)
         return result;
-    result = date_left(core, &date, &queue);
+    result = date_left(core, &date);
     if (result != USHER_OK)
         return result;
     if (ask->count == 0)

@@ -28,11 +28,11 @@ static uint64_t
 change_of_touch(const struct store *store, const struct batch_touch *touched)
 {
     const struct table *table = &store->tables[touched->table];
-    const uint8_t *before = store->batch.images + touched->image;
     bool present = (*table_flags(table, touched->slot) & TABLE_PRESENT) != 0;
 
     if (!touched->had)
         return digest_of_slot(table, touched->slot);
+    const uint8_t *before = store->batch.images + touched->image;
     if (present && memcmp(before, table_record(table, touched->slot), table->kind->record_size) == 0)
         return 0;
     return digest_of_slot(table, touched->slot) -

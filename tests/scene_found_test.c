@@ -1,0 +1,95 @@
+/* scene_found_test.c: scenes that the simulation found, each of which failed before its fix. play.h says how a scene
+ * reads. */
+#include "tests/play.h"
+#include "tests/test.h"
+
+/* H10: a grade without a price stands above a seat in use, whichever date comes first. */
+static void
+a_plan_without_a_price_is_invalid_before_it_is_in_use(void **state)
+{
+    play(state, "wake off\n"
+                "@1 admin put_plan plan_id=1 section='S1':1:1:12:0 -> OK\n"
+                "@1 admin put_concert concert_id=2 title='A concert' venue='Hall' -> OK\n"
+                "@1 admin put_date concert_id=2 date_id=2 plan_id=1 starts_at_ms=6032344 price=4300 -> OK\n"
+                "@2 admin block concert_id=2 date_id=2 reason='used' seat=11,12 -> OK\n"
+                "@3 admin put_plan plan_id=1 section='S1':1:1:4:4 -> CATALOGUE_INVALID\n"
+                "@3 admin put_plan plan_id=1 section='S1':1:1:4:0 -> PLAN_IN_USE\n");
+}
+
+/* M8: a refund limit of nearly 2^64 ms closes refunds for ever; the sum must not wrap. */
+static void
+a_refund_limit_longer_than_time_closes_refunds(void **state)
+{
+    play(state, "wake off\n"
+                "@1 admin put_plan plan_id=1 section='S1':1:1:12:0 -> OK\n"
+                "@1 admin put_concert concert_id=2 title='A concert' venue='Hall' -> OK\n"
+                "@1 admin put_date concert_id=2 date_id=2 plan_id=1 starts_at_ms=6032344 "
+                "refund_until_ms=18446744073709551614 price=0 -> OK\n"
+                "@1 ann join queue=0 -> OK\n"
+                "@1 ann reserve concert_id=2 date_id=2 seat=1 -> OK\n"
+                "@1 ann pay reservation=ann.1 -> OK\n"
+                "@2 ann refund payment=ann.1 -> REFUND_CLOSED\n");
+}
+
+/* C3: the version that a reader has seen never comes again with other seats, though the plan shrinks and grows. */
+static void
+a_version_of_seats_never_comes_again(void **state)
+{
+    play(state, "wake off\n"
+                "@1 admin put_plan plan_id=3 section='S1':1:3:50:0 -> OK\n"
+                "@1 admin put_concert concert_id=4 title='A concert' venue='Hall' -> OK\n"
+                "@1 admin put_date concert_id=4 date_id=2 plan_id=3 starts_at_ms=129600001 price=1700 -> OK\n"
+                "@2 desk reserve concert_id=4 date_id=2 seat=140 user=bob -> OK\n"
+                "@2 desk release reservation=bob.1 user=bob -> OK\n"
+                "@2 admin seats concert_id=4 date_id=2 user=ann -> OK version=7 free_count=150\n"
+                "@3 admin put_plan plan_id=3 section='S1':1:2:50:0 -> OK\n"
+                "@3 admin seats concert_id=4 date_id=2 user=ann -> OK version>7 free_count=100\n"
+                "@4 admin put_plan plan_id=3 section='S1':1:1:50:0 -> OK\n"
+                "@4 admin seats concert_id=4 date_id=2 user=ann -> OK version>8 free_count=50\n"
+                "@5 admin put_plan plan_id=3 section='S1':1:3:50:0 -> OK\n"
+                "@5 admin seats concert_id=4 date_id=2 user=ann -> OK version>9 free_count=150\n");
+}
+
+/* H1, C3: a hold that is over is free in DATES as well, even if the tick has not come round to it. */
+static void
+dates_count_a_hold_that_is_over_as_free(void **state)
+{
+    play(state, "wake off\n"
+                "@1 admin put_plan plan_id=1 section='S1':1:1:4:0 -> OK\n"
+                "@1 admin put_concert concert_id=1 title='A concert' venue='Hall' -> OK\n"
+                "@1 admin put_date concert_id=1 date_id=2 plan_id=1 starts_at_ms=97200001 price=2800 -> OK\n"
+                "@1 admin set_policy name='tick_max' value=2 -> OK\n"
+                "@1000 desk reserve_best concert_id=1 date_id=2 count=4 grade=255 user=bob -> OK\n"
+                "@300999 desk dates concert_id=1 user=ann -> OK status=all_held free_count=0 held_count=4\n"
+                "@301000 desk dates concert_id=1 user=ann -> OK status=on_sale free_count=4 held_count=0\n");
+}
+
+/* M8, M10, H10: a refunded seat may be gone with a smaller plan; its payment can still be asked for. */
+static void
+a_refunded_seat_that_is_gone_with_its_plan_is_refunded(void **state)
+{
+    play(state, "wake off\n"
+                "@1 admin put_plan plan_id=1 section='S1':1:1:72:0 -> OK\n"
+                "@1 admin put_concert concert_id=1 title='A concert' venue='Hall' -> OK\n"
+                "@1 admin put_date concert_id=1 date_id=11 plan_id=1 starts_at_ms=111056400 price=0 -> OK\n"
+                "@1 ann join queue=0 -> OK\n"
+                "@1 ann reserve concert_id=1 date_id=11 seat=68 -> OK\n"
+                "@1 ann pay reservation=ann.1 -> OK\n"
+                "@2 ann refund payment=ann.1 -> OK\n"
+                "@3 admin put_plan plan_id=1 section='S1':1:1:60:0 -> OK\n"
+                "@4 ann refund payment=ann.1 -> ALREADY_REFUNDED\n"
+                "@4 desk receipt user=ann payment=ann.1 -> ALREADY_REFUNDED\n");
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_scene(a_plan_without_a_price_is_invalid_before_it_is_in_use),
+        cmocka_unit_test_scene(a_refund_limit_longer_than_time_closes_refunds),
+        cmocka_unit_test_scene(a_version_of_seats_never_comes_again),
+        cmocka_unit_test_scene(dates_count_a_hold_that_is_over_as_free),
+        cmocka_unit_test_scene(a_refunded_seat_that_is_gone_with_its_plan_is_refunded),
+    };
+    return usher_test_main(argc, argv, tests);
+}
