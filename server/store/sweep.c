@@ -258,7 +258,8 @@ sweep_settle(struct sweep *sweep)
         /* A key that was marked behind the place where the pass stands would be lost here; sweep_has_written says
          * that it needs no mark. */
         list->count -= gone;
-        memmove(list->keys, list->keys + gone, list->count * sizeof *list->keys);
+        if (list->count > 0)
+            memmove(list->keys, list->keys + gone, list->count * sizeof *list->keys);
     }
     sweep->pass_count -= sweep->written_count;
     sort_pass(sweep);
