@@ -26,8 +26,9 @@
 #include "server/options.h"
 
 #define KEY_ID            1
-#define LEAP_WORTH_SAYING 60000 /* ms */
-#define SPARE_DESCRIPTORS 64    /* for everything that is not a connection */
+#define LEAP_WORTH_SAYING 60000    /* ms */
+#define FAULT_BIT         (79 * 8) /* the last of a queue's name, which nobody sees */
+#define SPARE_DESCRIPTORS 64       /* for everything that is not a connection */
 
 struct usherd {
     struct options options;
@@ -215,6 +216,7 @@ open_net(struct usherd *usherd)
         .listen_anywhere = usherd->options.listen_anywhere,
         .signals = true,
         .limits = usherd->options.limits,
+        .scrub_pause_ms = usherd->options.scrub_pause_ms,
         .now_ms = clock_now_ms,
         .clock = &usherd->clock,
         .log = log_line,
@@ -301,10 +303,14 @@ serve(struct usherd *usherd)
     }
     log_line(LOG_INFO, "serving", "listen=\"%s\" port=%u data=\"%s\" position=%" PRIu64, usherd->options.listen,
              (unsigned)net_port(usherd->net), usherd->options.data, store_position(usherd->store));
+    if (usherd->options.memory_fault)
+        store_flip_bit(usherd->store, STORE_TABLE_QUEUE, 1, FAULT_BIT);
     if (!net_run(usherd->net)) {
+        const char *why = store_unsound(usherd->store);
+
         /* Nothing in memory can be trusted: leave at once, and let the next start read what is on the disk. */
-        fprintf(stderr, "usherd: the store was lost\n");
-        _exit(USHERD_LOST);
+        fprintf(stderr, "usherd: %s\n", why != NULL ? why : "the store was lost");
+        _exit(why != NULL ? USHERD_UNSOUND : USHERD_LOST);
     }
     hold_stop_signals();
     log_line(LOG_INFO, "stopped", "position=%" PRIu64, store_position(usherd->store));

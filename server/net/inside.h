@@ -99,7 +99,7 @@ struct net {
     struct event_base *base;
     int listen_fd;
     uint16_t port;
-    struct event *accept_event, *accept_again, *due_timer, *sweep_timer, *idle_timer;
+    struct event *accept_event, *accept_again, *due_timer, *sweep_timer, *idle_timer, *scrub_timer;
     struct event *signal_events[2];
 
     struct connection *connections, *graveyard, *dirty;
@@ -122,6 +122,8 @@ struct net {
     uint64_t last_event_no;
     uint64_t due_not_before_ms; /* no batch without commands before this: the last one could do nothing */
     bool again;                 /* the next turn has work already */
+
+    uint64_t scrub_position;    /* at the scrub's last slice */
 
     struct proof_roots *roots;
     struct seal *seal;
@@ -146,6 +148,10 @@ void net_wake_after(struct net *net, uint64_t delay_ms);
 /* --- drain.c --- */
 /* After the last turn: see every connection out. */
 void drain_run(struct net *net);
+
+/* --- scrub.c --- */
+bool scrub_open(struct net *net); /* false without memory */
+void scrub_close(struct net *net);
 
 /* --- connection.c --- */
 struct connection *connection_open(struct net *net, int fd, bool counted);

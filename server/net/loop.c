@@ -273,12 +273,24 @@ set_due_timer(struct net *net)
 }
 
 static bool
+is_unsound(struct net *net)
+{
+    const char *why = store_unsound(net->config.store);
+
+    if (why != NULL)
+        net->config.log(LOG_CRIT, "store_unsound", "why=\"%s\"", why);
+    return why != NULL;
+}
+
+static bool
 turn(struct net *net)
 {
     net->again = false;
     if (!carry_out_commands(net))
         return false;
     carry_out_queries(net);
+    if (is_unsound(net)) /* nothing that it may have said leaves the process */
+        return false;
     seal_run(net);
     net->pending_count = 0;
     net->arena_size = 0;
@@ -358,6 +370,8 @@ open_timers(struct net *net)
     if (event_add(net->sweep_timer, &every) != 0)
         return false;
     set_timer(net->idle_timer, IDLE_MS);
+    if (!scrub_open(net))
+        return false;
     for (size_t i = 0; net->config.signals && i < sizeof signals / sizeof *signals; i++) {
         net->signal_events[i] = evsignal_new(net->base, signals[i], on_signal, net);
         if (net->signal_events[i] == NULL || event_add(net->signal_events[i], NULL) != 0)
@@ -456,6 +470,7 @@ net_close(struct net *net)
     listen_close(net);
     free_event(net->due_timer);
     free_event(net->sweep_timer);
+    scrub_close(net);
     free_event(net->idle_timer);
     free_event(net->signal_events[0]);
     free_event(net->signal_events[1]);

@@ -36,6 +36,7 @@ struct net_config {
     bool listen_anywhere; /* allow an address that is not loopback although the protocol is in clear text */
     bool signals;         /* stop on SIGTERM and SIGINT */
     struct net_limits limits;
+    uint64_t scrub_pause_ms; /* between two rounds of the store's scrub; 0 for none */
     uint64_t (*now_ms)(void *clock); /* never goes back */
     void *clock;
     net_log *log;

@@ -37,6 +37,13 @@ struct store_trouble {
 struct disk;     /* LMDB; disk.h */
 struct consumer; /* the history consumer in memory alone; consumer.c */
 
+/* Where the scrub is: at a table, and among rows after a key; among records the table knows. */
+struct scrub {
+    unsigned table;
+    uint8_t key[32];
+    size_t key_size;
+};
+
 struct store {
     struct table *tables; /* by number */
     struct indexes *indexes;
@@ -46,6 +53,7 @@ struct store {
     struct consumer *consumer; /* in memory alone, else NULL */
     struct batch batch;
     uint64_t position;
+    struct scrub scrub;
     char unsound[512];             /* what showed that records can't be trusted; empty if nothing did */
     uint64_t followed[STORE_RECORD_TABLES]; /* changes that came from other instances */
     atomic_uint consumer_failures; /* steps that are still to fail */

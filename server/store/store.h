@@ -126,6 +126,13 @@ uint64_t store_digest_recount(const struct store *store);
 /* The same over every row of history, kept up to date as the rows are written. */
 uint64_t store_history_digest(const struct store *store);
 
+/* Look over up to `most` records and rows, going on where the last call stopped: a record in memory must be its row on
+ * the disk, the records what the commits made of them, and every row must fit its check. True when a round over
+ * everything has ended with this call. A difference makes the store unsound. */
+bool store_scrub(struct store *store, uint32_t most);
+/* For tests: flip a bit of a record in memory, as failing memory does. */
+void store_flip_bit(struct store *store, enum store_table table, uint64_t key, uint32_t bit);
+
 /* --- questions, answered by indexes in memory ------------------------------------------------------------ */
 uint64_t store_find_user(const struct store *store, const usher_uuid *uuid);         /* user_no or 0 */
 uint64_t store_find_queue(const struct store *store, uint32_t queue_id);             /* queue_no or 0 */
