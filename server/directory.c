@@ -2,7 +2,8 @@
  *
  *     store.mdb, store.mdb-lock   the store's
  *     service.key, admin.key      key pairs (0600)
- *     usherd.lock                 locked while usherd runs; holds its pid for who finds it locked
+ *     usherd.lock                 every usherd that runs shares its lock; holds the pid of the last that started
+ *     usherd.instances            who they are; usherd.bell.N: how each is woken (instances.c)
  *     usherd.load                 a store that usherd load has not finished
  *
  * A directory with anything in it but none of these is somebody else's, and nothing is written to it. */
@@ -51,8 +52,8 @@ ends_with(const char *name, const char *end)
 static bool
 is_ours(const char *name)
 {
-    return strcmp(name, "usherd.lock") == 0 || strcmp(name, "usherd.load") == 0 || strcmp(name, "store.mdb") == 0 ||
-           strcmp(name, "store.mdb-lock") == 0 || ends_with(name, ".key") || ends_with(name, ".key.new");
+    return strncmp(name, "usherd.", 7) == 0 || strcmp(name, "store.mdb") == 0 || strcmp(name, "store.mdb-lock") == 0 ||
+           ends_with(name, ".key") || ends_with(name, ".key.new");
 }
 
 /* Somebody else's directory: it holds something, but no store. */
@@ -91,8 +92,9 @@ read_pid(int fd)
     return size > 0 ? strtol(text, NULL, 10) : 0;
 }
 
+/* kind: LOCK_EX or LOCK_SH. */
 static enum directory_status
-take_lock(const char *path, int *lock, char *why, size_t why_size)
+take_lock(const char *path, int kind, int *lock, char *why, size_t why_size)
 {
     char lock_path[PATH_MAX];
     char text[32];
@@ -101,17 +103,20 @@ take_lock(const char *path, int *lock, char *why, size_t why_size)
     int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return complain(lock_path, errno, why, why_size);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (flock(fd, kind | LOCK_NB) != 0) {
         int reason = errno;
         long pid = read_pid(fd);
         close(fd);
         if (reason != EWOULDBLOCK)
             return complain(lock_path, reason, why, why_size);
-        snprintf(why, why_size, "usherd is already running on %s (pid %ld)", path, pid);
+        snprintf(why, why_size,
+                 kind == LOCK_EX ? "usherd is already running on %s (pid %ld)"
+                                 : "something has %s to itself, an older usherd or usherd load (pid %ld); let it end",
+                 path, pid);
         return DIRECTORY_RUNNING;
     }
-    int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)length, 0) != length) {
+    int length = snprintf(text, sizeof text, "%-10ld\n", (long)getpid()); /* as long as any: others write here too */
+    if (pwrite(fd, text, (size_t)length, 0) != length) {
         int reason = errno;
         close(fd);
         return complain(lock_path, reason, why, why_size);
@@ -120,8 +125,8 @@ take_lock(const char *path, int *lock, char *why, size_t why_size)
     return DIRECTORY_OK;
 }
 
-enum directory_status
-directory_open(const char *path, int *lock, char *why, size_t why_size)
+static enum directory_status
+open_with(const char *path, int kind, int *lock, char *why, size_t why_size)
 {
     *lock = -1;
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
@@ -129,5 +134,17 @@ directory_open(const char *path, int *lock, char *why, size_t why_size)
     enum directory_status status = look_inside(path, why, why_size);
     if (status != DIRECTORY_OK)
         return status;
-    return take_lock(path, lock, why, why_size);
+    return take_lock(path, kind, lock, why, why_size);
+}
+
+enum directory_status
+directory_open(const char *path, int *lock, char *why, size_t why_size)
+{
+    return open_with(path, LOCK_EX, lock, why, why_size);
+}
+
+enum directory_status
+directory_share(const char *path, int *lock, char *why, size_t why_size)
+{
+    return open_with(path, LOCK_SH, lock, why, why_size);
 }

@@ -1,4 +1,4 @@
-/* directory.h: the data directory as a whole: made, recognised, and locked against a second usherd. */
+/* directory.h: the data directory as a whole: made, recognised, and locked. */
 #ifndef DIRECTORY_H
 #define DIRECTORY_H
 
@@ -13,8 +13,11 @@ enum directory_status {
     DIRECTORY_FAULT /* anything else that the system reports */
 };
 
-/* Make the directory (0700) when it is absent, see whether it may hold our data, and lock it. On DIRECTORY_OK *lock is
- * the descriptor that holds the lock until it is closed or the process ends; else why gets one line. */
+/* Make the directory (0700) when it is absent, see whether it may hold our data, and lock it for ourselves alone. On
+ * DIRECTORY_OK *lock is the descriptor that holds the lock until it is closed or the process ends; else why gets one
+ * line. */
 enum directory_status directory_open(const char *path, int *lock, char *why, size_t why_size);
+/* The same with a lock that every usherd shares that serves on it; who they are: instances.h. */
+enum directory_status directory_share(const char *path, int *lock, char *why, size_t why_size);
 
 #endif

@@ -1,7 +1,8 @@
 /* main.c: usherd, from its command line to its end.
  *
- * The order of a start: options; the data directory and its lock; the store; the clock; the keys; the first admin; the
- * socket; the history's thread. What goes wrong ends it with one line on stderr and a code of exits.def. */
+ * The order of a start: options; the data directory, its lock and who else serves on it; the store; the clock; the
+ * keys; the first admin; the socket; the history's thread. What goes wrong ends it with one line on stderr and a code
+ * of exits.def. */
 #define _GNU_SOURCE 1
 #include <inttypes.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@
 #include "server/data.h"
 #include "server/directory.h"
 #include "server/historian.h"
+#include "server/instances.h"
 #include "server/keys.h"
 #include "server/log.h"
 #include "server/net/net.h"
@@ -33,6 +35,7 @@
 struct usherd {
     struct options options;
     int lock;
+    struct instances *instances; /* who else serves on the data (X4) */
     struct store *store;
     struct core *core;
     struct commit *commit;
@@ -58,8 +61,10 @@ open_directory(struct usherd *usherd)
         [DIRECTORY_RUNNING] = USHERD_RUNNING, [DIRECTORY_NO_ROOM] = USHERD_ROOM, [DIRECTORY_FAULT] = USHERD_FAULT,
     };
     char why[512];
-    enum directory_status status = directory_open(usherd->options.data, &usherd->lock, why, sizeof why);
+    enum directory_status status = directory_share(usherd->options.data, &usherd->lock, why, sizeof why);
 
+    if (status == DIRECTORY_OK)
+        status = instances_open(usherd->options.data, usherd->options.join, &usherd->instances, why, sizeof why);
     return status == DIRECTORY_OK ? USHERD_DONE : refuse(codes[status], why);
 }
 
@@ -74,7 +79,29 @@ open_store(struct usherd *usherd)
         return refuse(exit_of_store(status), why);
     usherd->core = core_open(usherd->store);
     usherd->commit = usherd->core == NULL ? NULL : commit_open(usherd->store, usherd->core);
-    return usherd->commit == NULL ? refuse(USHERD_FAULT, "no memory") : USHERD_DONE;
+    if (usherd->commit == NULL)
+        return refuse(USHERD_FAULT, "no memory");
+    commit_name_origin(usherd->commit, instances_number(usherd->instances));
+    return USHERD_DONE;
+}
+
+/* Others serve already: their time is the store's, and a system's clock that tells another time can't be trusted. From
+ * here on ours is the same as theirs. */
+static enum usherd_exit
+join_clock(struct usherd *usherd, uint64_t wall_ms, uint64_t running_ms, uint64_t monotonic_ms)
+{
+    uint64_t off_ms = wall_ms > running_ms ? wall_ms - running_ms : running_ms - wall_ms;
+    char why[256];
+
+    if (off_ms > usherd->options.clock_skew_ms) {
+        snprintf(why, sizeof why,
+                 "the system's clock is %" PRIu64 " ms %s that of the usherd which run on the data (%" PRIu64
+                 "), more than %" PRIu64 "; set the clock right, or stop them first",
+                 off_ms, wall_ms > running_ms ? "ahead of" : "behind", running_ms, usherd->options.clock_skew_ms);
+        return refuse(USHERD_CLOCK, why);
+    }
+    usherd->clock = (struct server_clock){.base_ms = running_ms, .begin_ms = monotonic_ms};
+    return USHERD_DONE;
 }
 
 static enum usherd_exit
@@ -83,10 +110,13 @@ begin_clock(struct usherd *usherd)
     const struct options *options = &usherd->options;
     uint64_t wall_ms = options->wall_ms != 0 ? options->wall_ms : clock_wall_ms();
     uint64_t last_ms = commit_stamp_ms(usherd->commit);
+    uint64_t monotonic_ms = clock_monotonic_ms(), running_ms, off_ms;
     char why[256];
-    uint64_t off_ms;
-    enum clock_start start = clock_begin(&usherd->clock, wall_ms, clock_monotonic_ms(), last_ms,
-                                         options->clock_leap_max_ms, options->accept_clock_leap, &off_ms);
+
+    if (instances_now_ms(usherd->instances, monotonic_ms, &running_ms))
+        return join_clock(usherd, wall_ms, running_ms, monotonic_ms);
+    enum clock_start start = clock_begin(&usherd->clock, wall_ms, monotonic_ms, last_ms, options->clock_leap_max_ms,
+                                         options->accept_clock_leap, &off_ms);
 
     if (start == CLOCK_REFUSED) {
         snprintf(why, sizeof why,
@@ -99,8 +129,13 @@ begin_clock(struct usherd *usherd)
         log_line(LOG_WARNING, "clock_behind", "by_ms=%" PRIu64 " goes_on_from=%" PRIu64, off_ms, last_ms);
     if (start == CLOCK_AHEAD && off_ms > LEAP_WORTH_SAYING)
         log_line(LOG_NOTICE, "clock_leaped", "by_ms=%" PRIu64 " from=%" PRIu64, off_ms, last_ms);
-    if (last_ms != 0 && wall_ms > last_ms)
-        commit_resume(usherd->commit, last_ms); /* the directory's lock says that nobody else was alive (X2) */
+    if (last_ms == 0 || wall_ms <= last_ms)
+        return USHERD_DONE;
+    /* Nobody else was alive (X2). It is recorded before anybody else may start; if there is no room for that now, with
+     * the first batch that there is room for. */
+    commit_resume(usherd->commit, last_ms);
+    if (commit_run(usherd->commit, clock_now_ms(&usherd->clock)) == STORE_LOST)
+        return refuse(USHERD_FAULT, "the downtime could not be recorded, and the store's state is not known");
     return USHERD_DONE;
 }
 
@@ -199,6 +234,30 @@ wake_historian(void *context)
         historian_wake(usherd->historian);
 }
 
+static bool
+share_port(void *context, const char *address)
+{
+    const struct usherd *usherd = context;
+
+    return instances_listen_on(usherd->instances, address);
+}
+
+static void
+ring_others(void *context)
+{
+    const struct usherd *usherd = context;
+
+    instances_ring(usherd->instances);
+}
+
+static void
+answer_bell(void *context)
+{
+    const struct usherd *usherd = context;
+
+    instances_answer(usherd->instances);
+}
+
 static enum usherd_exit
 open_net(struct usherd *usherd)
 {
@@ -221,6 +280,10 @@ open_net(struct usherd *usherd)
         .clock = &usherd->clock,
         .log = log_line,
         .made_events = wake_historian,
+        .shares_port = share_port,
+        .committed = ring_others,
+        .bell = instances_bell(usherd->instances),
+        .answer_bell = answer_bell,
         .context = usherd,
     };
     char why[512];
@@ -239,6 +302,19 @@ open_historian(struct usherd *usherd)
         store_consumer_fail(usherd->store, (uint32_t)usherd->options.history_fault);
     usherd->historian = historian_open(usherd->store, usherd->options.history_delay_ms);
     return usherd->historian == NULL ? refuse(USHERD_FAULT, "the history's thread can't be started") : USHERD_DONE;
+}
+
+/* From here on the others know of us, and the next one may start. */
+static enum usherd_exit
+serve_with_others(struct usherd *usherd)
+{
+    char address[NET_ADDRESS_MOST];
+    uint64_t monotonic_ms = clock_monotonic_ms();
+
+    net_address(usherd->net, address, sizeof address);
+    instances_serve(usherd->instances, address, usherd->clock.base_ms + (monotonic_ms - usherd->clock.begin_ms),
+                    monotonic_ms);
+    return USHERD_DONE;
 }
 
 /* The port in a file that is there as a whole or not at all. */
@@ -290,8 +366,8 @@ hold_stop_signals(void)
 
 /* --- the whole ------------------------------------------------------------------------------------------- */
 typedef enum usherd_exit step(struct usherd *usherd);
-static step *const steps[] = {open_directory, open_store,     begin_clock,    open_keys,
-                              open_net,       open_historian, write_port_file};
+static step *const steps[] = {open_directory, open_store,     begin_clock,       open_keys,
+                              open_net,       open_historian, serve_with_others, write_port_file};
 
 static enum usherd_exit
 serve(struct usherd *usherd)
@@ -301,8 +377,9 @@ serve(struct usherd *usherd)
         if (code != USHERD_DONE)
             return code;
     }
-    log_line(LOG_INFO, "serving", "listen=\"%s\" port=%u data=\"%s\" position=%" PRIu64, usherd->options.listen,
-             (unsigned)net_port(usherd->net), usherd->options.data, store_position(usherd->store));
+    log_line(LOG_INFO, "serving", "listen=\"%s\" port=%u data=\"%s\" instance=%u position=%" PRIu64,
+             usherd->options.listen, (unsigned)net_port(usherd->net), usherd->options.data,
+             (unsigned)instances_number(usherd->instances), store_position(usherd->store));
     if (usherd->options.memory_fault)
         store_flip_bit(usherd->store, STORE_TABLE_QUEUE, 1, FAULT_BIT);
     if (!net_run(usherd->net)) {
@@ -349,6 +426,7 @@ main(int argc, char **argv)
     core_close(usherd.core);
     store_close(usherd.store);
     sodium_memzero(usherd.service_key, sizeof usherd.service_key);
+    instances_close(usherd.instances);
     if (usherd.lock >= 0)
         close(usherd.lock);
     return (int)code;

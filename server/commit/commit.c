@@ -17,7 +17,7 @@
 #include "protocol/codec.h"
 #include "server/commit/batch.h"
 
-#define ORIGIN         1u   /* the number of this instance; there is one */
+#define ORIGIN_USUAL   1u   /* the number of this instance, unless it is told another */
 #define FAULT_RETRY_MS 1000 /* when asking again can help after a failed write */
 
 struct slot {
@@ -34,6 +34,7 @@ struct commit {
     struct forms forms;
     struct batch batch;
     bool ran; /* the batch was run: the next commit_add begins another */
+    uint32_t origin;
     uint64_t stamp_ms;
     uint64_t down_since_ms; /* until the next batch has recorded it; 0 for none */
     struct slot slots[COMMIT_COMMANDS_MOST];
@@ -51,9 +52,10 @@ commit_open(struct store *store, struct core *core)
         return NULL;
     commit->store = store;
     commit->core = core;
+    commit->origin = ORIGIN_USUAL;
     forms_fill(&commit->forms);
     commit->scratch = calloc(1, commit->forms.struct_size_most);
-    if (commit->scratch == NULL || !batch_begin(&commit->batch, ORIGIN)) {
+    if (commit->scratch == NULL || !batch_begin(&commit->batch, commit->origin)) {
         commit_close(commit);
         return NULL;
     }
@@ -77,7 +79,7 @@ begin_anew(struct commit *commit)
 {
     if (!commit->ran)
         return;
-    bool begun = batch_begin(&commit->batch, ORIGIN);
+    bool begun = batch_begin(&commit->batch, commit->origin);
     assert(begun); /* its buffer is there already */
     commit->ran = false;
 }
@@ -108,6 +110,15 @@ void
 commit_resume(struct commit *commit, uint64_t down_since_ms)
 {
     commit->down_since_ms = down_since_ms;
+}
+
+void
+commit_name_origin(struct commit *commit, uint32_t origin)
+{
+    assert(commit_count(commit) == 0);
+    commit->origin = origin;
+    commit->ran = true; /* the next batch begins anew, with it */
+    commit->batch.count = 0;
 }
 
 uint64_t

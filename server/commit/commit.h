@@ -19,6 +19,9 @@ struct commit;
 struct commit *commit_open(struct store *store, struct core *core);
 void commit_close(struct commit *commit);
 
+/* Batches name who made them: the instance's number, 1 unless it is said. Before the first command. */
+void commit_name_origin(struct commit *commit, uint32_t origin);
+
 /* Add a command to the batch that is being gathered. body is the decoded request; its token and, where the asker's user
  * is known, its user field are brought to one form, so that a retry has the same fingerprint whatever token it carries.
  * tag is the caller's and comes back with the answer. False when the batch is full (BUSY). */

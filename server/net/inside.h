@@ -1,6 +1,7 @@
 /* inside.h: what the files of net/ share: the loop's state, a connection, a request of the turn.
  *
  *   loop.c        opening, the turn, timers
+ *   follow.c      other instances on the same store
  *   drain.c       the stop
  *   listen.c      addresses, accepting
  *   connection.c  buffers, reading, sending, closing, deadlines
@@ -99,7 +100,7 @@ struct net {
     struct event_base *base;
     int listen_fd;
     uint16_t port;
-    struct event *accept_event, *accept_again, *due_timer, *sweep_timer, *idle_timer, *scrub_timer;
+    struct event *bell_event, *accept_event, *accept_again, *due_timer, *sweep_timer, *idle_timer, *scrub_timer;
     struct event *signal_events[2];
 
     struct connection *connections, *graveyard, *dirty;
@@ -120,6 +121,9 @@ struct net {
     uint32_t revoked_count;
     uint64_t stamp_ms; /* of the replies that are written now */
     uint64_t last_event_no;
+    uint64_t followed_clients;  /* store_followed_count of the clients when they were looked at last */
+    uint64_t readers_at_ms;     /* when killed readers were last looked for */
+    bool current;               /* the turn has followed what other instances had committed */
     uint64_t due_not_before_ms; /* no batch without commands before this: the last one could do nothing */
     bool again;                 /* the next turn has work already */
 
@@ -144,6 +148,18 @@ uint64_t net_take_stamp(struct net *net);
 
 /* Wake the loop after this long, though nothing else does. */
 void net_wake_after(struct net *net, uint64_t delay_ms);
+
+/* Tell whoever waits for events that there are new ones. */
+void net_tell_of_events(struct net *net);
+
+/* --- follow.c --- */
+bool follow_open(struct net *net);
+/* Put what other instances have committed on our records. False if the store is lost. */
+bool follow_others(struct net *net);
+/* End the connections of clients that another instance has revoked. */
+void follow_clients(struct net *net);
+/* A few times a second. */
+void follow_now_and_then(struct net *net);
 
 /* --- drain.c --- */
 /* After the last turn: see every connection out. */

@@ -108,6 +108,27 @@ find_address(const struct net_config *config, struct addrinfo **found, char *why
     return NET_OK;
 }
 
+static void
+write_address(const struct sockaddr *address, socklen_t size, char *text, size_t text_size)
+{
+    char host[64], port[8];
+
+    text[0] = '\0';
+    if (getnameinfo(address, size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(text, text_size, address->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+void
+net_address(const struct net *net, char *text, size_t text_size)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+
+    text[0] = '\0';
+    if (getsockname(net->listen_fd, (struct sockaddr *)&address, &size) == 0)
+        write_address((const struct sockaddr *)&address, size, text, text_size);
+}
+
 static uint16_t
 port_of(int fd)
 {
@@ -121,13 +142,27 @@ port_of(int fd)
     return ntohs(((const struct sockaddr_in *)(const void *)&address)->sin_port);
 }
 
-static enum net_status
-bind_socket(int fd, const struct addrinfo *address)
+/* The port may be shared, but not with a stranger: unless one of ours listens there already it has to be free, so the
+ * socket is bound alone and opened to others afterwards. */
+static bool
+bind_shared(const struct net_config *config, int fd, const struct addrinfo *address)
 {
+    char text[NET_ADDRESS_MOST];
     int yes = 1;
 
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+    write_address(address->ai_addr, address->ai_addrlen, text, sizeof text);
+    if (config->shares_port != NULL && config->shares_port(config->context, text))
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes);
+    if (bind(fd, address->ai_addr, address->ai_addrlen) != 0)
+        return false;
+    return config->shares_port == NULL || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) == 0;
+}
+
+static enum net_status
+bind_socket(const struct net_config *config, int fd, const struct addrinfo *address)
+{
+    if (bind_shared(config, fd, address) && listen(fd, BACKLOG) == 0)
         return NET_OK;
     return errno == EADDRINUSE ? NET_PORT_IN_USE : errno == EACCES || errno == EADDRNOTAVAIL ? NET_ADDRESS : NET_FAULT;
 }
@@ -208,7 +243,7 @@ listen_open(struct net *net, char *why, size_t why_size)
     if (status != NET_OK)
         return status;
     net->listen_fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    status = net->listen_fd < 0 ? NET_FAULT : bind_socket(net->listen_fd, address);
+    status = net->listen_fd < 0 ? NET_FAULT : bind_socket(&net->config, net->listen_fd, address);
     int reason = errno;
     freeaddrinfo(address);
     if (status == NET_PORT_IN_USE)

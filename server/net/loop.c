@@ -1,6 +1,7 @@
 /* loop.c: the turn of the loop (drawn in net.h), and what wakes it.
  *
  *     event_base_loop(ONCE)   every ready socket is read; requests climb their ladder and wait in net->pending
+ *     follow_others           what other instances have committed
  *     carry_out_commands      one batch, one commit, its answers
  *     carry_out_queries       on the state after it
  *     seal, flush             proofs, then every reply leaves
@@ -132,8 +133,8 @@ answer_command(struct net *net, const struct commit_answer *answer)
     follow_answer(net, pending, answer);
 }
 
-static void
-tell_of_events(struct net *net)
+void
+net_tell_of_events(struct net *net)
 {
     const struct house_record *house = store_see_house(net->config.store, 0);
 
@@ -179,11 +180,15 @@ carry_out_commands(struct net *net)
         if (answer.tag != TAG_TRACE)
             answer_command(net, &answer);
     }
-    if (store_position(net->config.store) == before)
+    if (store_position(net->config.store) == before) {
         net->due_not_before_ms = now_ms + (outcome == STORE_UNDONE ? FAULT_PAUSE_MS : STUCK_PAUSE_MS);
-    else
+    } else {
         set_timer(net->idle_timer, IDLE_MS);
-    tell_of_events(net);
+        if (net->config.committed != NULL)
+            net->config.committed(net->config.context);
+    }
+    net->current = net->current || outcome == STORE_DONE;
+    net_tell_of_events(net);
     return true;
 }
 
@@ -217,6 +222,8 @@ carry_out_queries(struct net *net)
             continue;
         if (is_late(net, pending))
             refuse(pending, USHER_NOT_EXECUTED, 0);
+        else if (!net->current)
+            refuse(pending, USHER_STORAGE_FAULT, FAULT_PAUSE_MS);
         else
             answer_query(net, pending);
     }
@@ -286,7 +293,7 @@ static bool
 turn(struct net *net)
 {
     net->again = false;
-    if (!carry_out_commands(net))
+    if (!follow_others(net) || !carry_out_commands(net))
         return false;
     carry_out_queries(net);
     if (is_unsound(net)) /* nothing that it may have said leaves the process */
@@ -296,6 +303,7 @@ turn(struct net *net)
     net->arena_size = 0;
     connection_flush_all(net);
     cut_revoked(net);
+    follow_clients(net);
     connection_bury_dead(net);
     add_traces(net);
     set_due_timer(net);
@@ -331,6 +339,7 @@ on_sweep(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     connection_sweep(net);
+    follow_now_and_then(net);
 }
 
 static void
@@ -413,7 +422,7 @@ net_open(const struct net_config *config, struct net **opened, char *why, size_t
         return NET_FAULT;
     net->config = *config;
     net->listen_fd = -1;
-    if (open_parts(net) && open_timers(net))
+    if (open_parts(net) && open_timers(net) && follow_open(net))
         status = listen_open(net, why, why_size);
     if (status != NET_OK) {
         net_close(net);
@@ -472,6 +481,7 @@ net_close(struct net *net)
     free_event(net->sweep_timer);
     scrub_close(net);
     free_event(net->idle_timer);
+    free_event(net->bell_event);
     free_event(net->signal_events[0]);
     free_event(net->signal_events[1]);
     if (net->base != NULL)

@@ -40,7 +40,12 @@ struct net_config {
     uint64_t (*now_ms)(void *clock); /* never goes back */
     void *clock;
     net_log *log;
-    void (*made_events)(void *context); /* called after a commit that made events; may be NULL */
+    void (*made_events)(void *context); /* called after a commit that made events, ours or another's; may be NULL */
+    /* With other instances on the same store (X4); each may be NULL. */
+    bool (*shares_port)(void *context, const char *address); /* whether one of them listens there, so that we may too */
+    void (*committed)(void *context);                        /* wake them */
+    int bell;                                                /* readable when one of them has committed; -1 for none */
+    void (*answer_bell)(void *context);                      /* make it quiet */
     void *context;
 };
 
@@ -53,8 +58,10 @@ enum net_status {
 
 /* Listen. On NET_OK *net is set; else it is NULL and why gets one line. */
 enum net_status net_open(const struct net_config *config, struct net **net, char *why, size_t why_size);
-/* The port that it listens on. */
+/* The port that it listens on, and the whole address as shares_port gets it. */
 uint16_t net_port(const struct net *net);
+#define NET_ADDRESS_MOST 80
+void net_address(const struct net *net, char *text, size_t text_size);
 
 /* Serve until a signal or net_stop, then drain: listen no more, finish what was read, tell the clients GOING_AWAY and
  * answer so to what comes after it, send what is unsent within drain_ms, close. Returns false if the store was lost
