@@ -380,8 +380,11 @@ serve(struct usherd *usherd)
     log_line(LOG_INFO, "serving", "listen=\"%s\" port=%u data=\"%s\" instance=%u position=%" PRIu64,
              usherd->options.listen, (unsigned)net_port(usherd->net), usherd->options.data,
              (unsigned)instances_number(usherd->instances), store_position(usherd->store));
-    if (usherd->options.memory_fault)
+    if (usherd->options.memory_fault) {
+        while (store_idle(usherd->store)) /* the start's own change of the queue is written back first */
+            continue;
         store_flip_bit(usherd->store, STORE_TABLE_QUEUE, 1, FAULT_BIT);
+    }
     if (!net_run(usherd->net)) {
         const char *why = store_unsound(usherd->store);
 

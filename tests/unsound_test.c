@@ -33,9 +33,7 @@ a_flipped_bit_in_memory_stops_the_server_loudly(void **state)
         test_server_run(&server, server.data, said, sizeof said, "--listen", "127.0.0.1:0", "--memory-fault", NULL),
         EXIT_UNSOUND);
     assert_non_null(strstr(said, "event=store_unsound"));
-    /* By its row, or, while the start's own change of it is not written back yet, by its table's digest. */
-    assert_true(strstr(said, "table queue, key 1: the record in memory is not what was written to the disk") != NULL ||
-                strstr(said, "table queue: its records in memory have changed without a commit") != NULL);
+    assert_non_null(strstr(said, "table queue, key 1: the record in memory is not what was written to the disk"));
     test_server_start(&server, NULL);
     assert_int_equal(test_server_stop(&server, SIGTERM), 0);
     test_server_close(&server);
