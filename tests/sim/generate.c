@@ -66,10 +66,10 @@ profile_of(uint64_t seed, uint64_t commands, uint32_t users, double hours)
     /* Small houses are looked into after every batch, crowds now and then. */
     static const struct profile kinds[] = {
         {.users = 12, .hours = 3, .audit_every = 1, .queues = 2, .concerts = 2, .dates = 2, .seats = 12, .batch_most = 4},
-        {.users = 100, .hours = 6, .audit_every = 4, .queues = 3, .concerts = 3, .dates = 2, .seats = 40, .batch_most = 16},
-        {.users = 800, .hours = 12, .audit_every = 32, .queues = 4, .concerts = 4, .dates = 3, .seats = 150, .batch_most = 64},
-        {.users = 5000, .hours = 24, .audit_every = 128, .queues = 5, .concerts = 6, .dates = 4, .seats = 600, .batch_most = 256},
-        {.users = 200, .hours = 8, .audit_every = 16, .queues = 3, .concerts = 3, .dates = 2, .seats = 60, .batch_most = 32,
+        {.users = 100, .hours = 6, .audit_every = 2, .queues = 3, .concerts = 3, .dates = 2, .seats = 40, .batch_most = 16},
+        {.users = 800, .hours = 12, .audit_every = 16, .queues = 4, .concerts = 4, .dates = 3, .seats = 150, .batch_most = 64},
+        {.users = 5000, .hours = 8, .audit_every = 64, .queues = 5, .concerts = 6, .dates = 4, .seats = 600, .batch_most = 256},
+        {.users = 200, .hours = 8, .audit_every = 8, .queues = 3, .concerts = 3, .dates = 2, .seats = 60, .batch_most = 32,
          .on_disk = true},
     };
     struct profile profile = kinds[seed % (sizeof kinds / sizeof *kinds)];

@@ -129,7 +129,7 @@ static const struct {
     {"poll_ms_min", false, 10, 100},        {"poll_ms_max", false, 100, 800},
     {"hold_ms", false, 1000, 300000},       {"hold_grace_ms", false, 0, 60000},
     {"seats_per_request", false, 1, 16},    {"seats_per_user", false, 1, 30},
-    {"holds_per_user", false, 1, 16},       {"charge_max", false, 1000, 2000000000},
+    {"holds_per_user", false, 1, 16},       {"charge_max", false, 1000, USHER_POINTS_MAX},
     {"request_id_days", false, 1, 3},       {"tick_max", false, 1, 1000},
     {"token_ms_max", false, 60000, DAY_MS}, {"ended_keep_ms", false, 1000, 3600000},
     {"restart_grace_ms", false, 0, 120000}, {"admit_batch", true, 1, 60},

@@ -19,12 +19,12 @@ user_of_person(struct generator *generator, uint32_t person)
     return m_user_find(generator->model, &world_person(generator->world, person)->uuid);
 }
 
-/* People come and go: a few are busy for some minutes each, a window that moves over all of them; the others do
+/* People come and go: a few are busy for some minutes each, a window that moves over a third of them; the others do
  * something now and then. */
 static uint32_t
 busy_person(struct generator *generator)
 {
-    uint32_t users = generator->profile->users;
+    uint32_t users = generator->profile->users < 300 ? generator->profile->users : generator->profile->users / 3;
     double done = (double)generator->tape->counts.commands / (double)generator->profile->commands;
     double busy = users * BUSY_MINUTES / (generator->profile->hours * 60) + 5;
 
@@ -296,8 +296,8 @@ charge_with(struct generator *generator, struct step *step)
     usher_charge_request body = {.amount = (int64_t)draw_wide(generator, 1, 50000)};
 
     if (chance(generator, 25)) {
-        static const int64_t odd[] = {0, -1, INT64_MIN, INT64_MAX, USHER_POINTS_MAX, USHER_POINTS_MAX - 1000,
-                                      1000000000, 1000000001};
+        const int64_t most = (int64_t)generator->model->policy[HOUSE_charge_max];
+        const int64_t odd[] = {0, -1, INT64_MIN, INT64_MAX, USHER_POINTS_MAX, most, most, most + 1};
         body.amount = odd[draw(generator, sizeof odd / sizeof *odd)];
     }
     say(generator, step, USHER_OPCODE_CHARGE, &body);

@@ -464,7 +464,9 @@ model_next_due_ms(struct model *model, uint64_t now_ms)
     for (size_t i = 0; i < model->queue.count; i++) {
         struct m_queue *queue = &model->queue.at[i];
         next_ms = least(next_ms, next_admission_ms(model, queue));
-        if (queue->mode != USHER_QUEUE_FROZEN && next_due(model, queue, &due))
+        /* A frozen queue's moments do not come nearer, but what was over before the freeze is still to be ended: 0. */
+        if (next_due(model, queue, &due) &&
+            (queue->mode != USHER_QUEUE_FROZEN || m_is_over(model, queue, due.due)))
             next_ms = least(next_ms, m_moment(queue, due.due));
     }
     return next_ms;

@@ -177,7 +177,8 @@ accept_seats_reply(struct verdict *verdict, void *expected, const void *real)
     if (m_date_find(verdict->model, came->concert_id, came->date_id, &date) != USHER_OK)
         return say(verdict, "there is no such date", came->date_id);
     changes = date->resizes;
-    for (uint64_t i = (uint64_t)came->first_block * 64; i < date->seat_count; i++)
+    uint64_t from = (uint64_t)came->first_block * 64, to = from + came->free_block_count * 64u;
+    for (uint64_t i = from; i < to && i < date->seat_count; i++)
         changes += date->seat.at[i].changes;
     if (came->free_block_count == 0 || came->first_block > 1024)
         return true;

@@ -340,7 +340,8 @@ check_date(struct outside *outside, const struct outside_house *house, uint32_t 
         return true; /* in the past */
     for (size_t i = 1; i < outside->seat.count; i++) {
         struct o_seat *seat = &outside->seat.at[i];
-        if (seat->concert_id != concert_id || seat->date_id != date_id || seat->seat_no > reply.seat_count)
+        if (seat->concert_id != concert_id || seat->date_id != date_id || seat->seat_no > reply.seat_count ||
+            (seat->seat_no - 1) / 64 >= reply.free_block_count)
             continue;
         uint64_t *block = &reply.free_block[(seat->seat_no - 1) / 64], bit = UINT64_C(1) << (seat->seat_no - 1) % 64;
         bool is_free = seat->state == O_FREE && !seat->blocked;
@@ -349,7 +350,8 @@ check_date(struct outside *outside, const struct outside_house *house, uint32_t 
                    concert_id, date_id, is_free ? "free" : "taken");
         *block |= bit;
     }
-    for (uint32_t i = 0; i < reply.seat_count; i++) /* what no event ever named is free */
+    /* One page is enough: 16,384 seats. */
+    for (uint32_t i = 0; i < reply.seat_count && i < reply.free_block_count * 64u; i++) /* what no event ever named is free */
         if (!(reply.free_block[i / 64] >> i % 64 & 1))
             BROKEN(outside, "S5: seat %u of %u/%u is taken, and no event says so", i + 1, concert_id, date_id);
     return true;

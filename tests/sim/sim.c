@@ -191,6 +191,36 @@ end_job(struct job *jobs, size_t count, bool *held)
     }
 }
 
+/* What never came up: a simulation that sends no swap proves nothing about swaps. */
+static void
+say_unseen(const struct tape_counts *sum)
+{
+    /* Those that the connection answers, or only a failing disk brings about, or that need thousands of entries. */
+    static const usher_result others[] = {
+        USHER_FRAME_SIZE,     USHER_FRAME_VERSION,   USHER_FRAME_CHECK,       USHER_FRAME_HEADER,
+        USHER_OPCODE_UNKNOWN, USHER_BODY_SIZE,       USHER_FIELD_INVALID,     USHER_REQUEST_ID_MISSING,
+        USHER_GOING_AWAY,     USHER_HELLO_MISSING,   USHER_HELLO_REPEATED,    USHER_SIGNATURE_WRONG,
+        USHER_CLIENT_UNKNOWN, USHER_ROLE_REFUSED,    USHER_BUSY,              USHER_NOT_EXECUTED,
+        USHER_STORAGE_FAULT,  USHER_STORAGE_FULL,    USHER_TOKEN_MISSING,     USHER_TOKEN_MALFORMED,
+        USHER_TOKEN_FORGED,   USHER_TOKEN_OTHER_USER, USHER_TOKEN_UNKNOWN_KEY, USHER_TOO_MANY,
+        USHER_EVENTS_LOST};
+    size_t count;
+    const usher_message *messages = usher_messages(&count);
+
+    printf("never seen:");
+    for (size_t i = 0; i < count; i++)
+        if (messages[i].kind != USHER_MESSAGE_CONNECTION && sum->by_message[i] == 0)
+            printf(" %s", messages[i].name);
+    for (unsigned result = 0; result < sizeof sum->by_result / sizeof *sum->by_result; result++) {
+        bool other = strcmp(usher_result_name(result), "UNKNOWN") == 0;
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+            other |= others[i] == result;
+        if (!other && sum->by_result[result] == 0)
+            printf(" %s", usher_result_name(result));
+    }
+    putchar('\n');
+}
+
 static void
 say_counts(const struct tape_counts *sum, uint64_t seeds, uint64_t failures, double seconds)
 {
@@ -202,6 +232,7 @@ say_counts(const struct tape_counts *sum, uint64_t seeds, uint64_t failures, dou
     printf("events: %" PRIu64 ", of these %" PRIu64 " admissions, %" PRIu64 " payments, %" PRIu64 " refunds, %" PRIu64
            " ends by time; %" PRIu64 " restarts, %" PRIu64 " audits\n",
            sum->events, sum->admitted, sum->paid, sum->refunded, sum->expired, sum->restarts, sum->audits);
+    say_unseen(sum);
     fflush(stdout);
 }
 

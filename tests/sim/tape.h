@@ -74,7 +74,9 @@ struct tape_failure {
 
 struct tape_counts {
     uint64_t commands, queries, batches, wakes, restarts, replays, mismatches, refused, done;
-    uint64_t events, audits, answers_by_opcode[64], longest_line, most_active, admitted, paid, refunded, expired;
+    uint64_t events, audits, admitted, paid, refunded, expired;
+    uint64_t by_message[64]; /* answers, in the order of usher_messages() */
+    uint64_t by_result[128];
 };
 
 struct tape {

@@ -134,6 +134,9 @@ compare(struct world *world, uint32_t step, const usher_message *message, struct
         return false;
     }
     model_settle(world->model, bytes, size);
+    size_t count;
+    world->tape->counts.by_message[message - usher_messages(&count)]++;
+    world->tape->counts.by_result[result]++;
     return true;
 }
 
