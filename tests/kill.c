@@ -120,6 +120,12 @@ load_house(struct wire *wire)
 
 /* All servers serve one data directory, the first one's. */
 static void
+start(struct test_server *server)
+{
+    test_server_start(server, "--quiet", "--join", NULL); /* beside the others, if any are alive */
+}
+
+static void
 open_servers(struct killing *killing, unsigned instances)
 {
     assert_in_range(instances, 1, INSTANCES_MOST);
@@ -131,7 +137,7 @@ open_servers(struct killing *killing, unsigned instances)
             memcpy(server->data, killing->server[0].data, sizeof server->data);
             memcpy(server->admin_key, killing->server[0].admin_key, sizeof server->admin_key);
         }
-        test_server_start(server, "--quiet", NULL);
+        start(server);
     }
 }
 
@@ -338,7 +344,7 @@ kill_once(struct killing *killing)
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(test_server_stop(&killing->server[dead], SIGKILL), -SIGKILL);
     killing->counts->kills++;
-    test_server_start(&killing->server[dead], "--quiet", NULL);
+    start(&killing->server[dead]);
     come_back(killing, dead);
     size_t before = killing->answered_count;
     for (size_t i = 0; i < before; i++)

@@ -3,7 +3,7 @@
 
 #include "tests/kill.h"
 
-#define INSTANCES 1
+#define INSTANCES 3
 #define KILLS     50
 #define SEED      1
 
