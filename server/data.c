@@ -68,13 +68,24 @@ in_a_child(const struct verb *verb, char **argument)
     return USHERD_DATA;
 }
 
+/* All that may follow the verb, what stands in brackets included. */
+static int
+words_of(const char *text)
+{
+    int words = 1;
+
+    for (; *text != '\0'; text++)
+        words += *text == ' ';
+    return words;
+}
+
 bool
 data_verb(int argc, char **argv, int *code)
 {
     for (size_t i = 0; argc > 1 && i < VERB_COUNT; i++) {
         if (strcmp(argv[1], verbs[i].name) != 0)
             continue;
-        if (argc == verbs[i].arguments + 2) {
+        if (argc == verbs[i].arguments + 2 || argc == words_of(verbs[i].text) + 2) {
             *code = in_a_child(&verbs[i], argv + 2);
             return true;
         }

@@ -26,6 +26,7 @@
 #include "server/log.h"
 #include "server/net/net.h"
 #include "server/options.h"
+#include "server/record.h"
 
 #define KEY_ID            1
 #define LEAP_WORTH_SAYING 60000    /* ms */
@@ -43,6 +44,7 @@ struct usherd {
     uint8_t service_key[64];
     struct net *net;
     struct historian *historian;
+    FILE *record; /* NULL for none */
 };
 
 static enum usherd_exit
@@ -101,6 +103,38 @@ join_clock(struct usherd *usherd, uint64_t wall_ms, uint64_t running_ms, uint64_
         return refuse(USHERD_CLOCK, why);
     }
     usherd->clock = (struct server_clock){.base_ms = running_ms, .begin_ms = monotonic_ms};
+    return USHERD_DONE;
+}
+
+/* The data is what counts: a recording that can't be written ends, and the server goes on. */
+static void
+record_batch(void *context, uint64_t position, const uint8_t *batch, size_t size)
+{
+    struct usherd *usherd = context;
+    const struct record_frame frame = {.position = position,
+                                       .records = store_digest(usherd->store),
+                                       .history = store_history_digest(usherd->store),
+                                       .batch = batch,
+                                       .size = size};
+
+    if (usherd->record == NULL || record_add(usherd->record, &frame))
+        return;
+    log_line(LOG_ERR, "record_ended", "before_position=%" PRIu64, position);
+    fclose(usherd->record);
+    usherd->record = NULL;
+}
+
+static enum usherd_exit
+open_record(struct usherd *usherd)
+{
+    char why[640];
+
+    if (usherd->options.record[0] == '\0')
+        return USHERD_DONE;
+    usherd->record = record_open(usherd->options.record, store_position(usherd->store), why, sizeof why);
+    if (usherd->record == NULL)
+        return refuse(USHERD_DATA, why);
+    commit_watch(usherd->commit, record_batch, usherd);
     return USHERD_DONE;
 }
 
@@ -366,7 +400,7 @@ hold_stop_signals(void)
 
 /* --- the whole ------------------------------------------------------------------------------------------- */
 typedef enum usherd_exit step(struct usherd *usherd);
-static step *const steps[] = {open_directory, open_store,     begin_clock,       open_keys,
+static step *const steps[] = {open_directory, open_store,     open_record,       begin_clock,    open_keys,
                               open_net,       open_historian, serve_with_others, write_port_file};
 
 static enum usherd_exit
@@ -426,6 +460,8 @@ main(int argc, char **argv)
     historian_close(usherd.historian);
     net_close(usherd.net);
     commit_close(usherd.commit);
+    if (usherd.record != NULL)
+        fclose(usherd.record);
     core_close(usherd.core);
     store_close(usherd.store);
     sodium_memzero(usherd.service_key, sizeof usherd.service_key);

@@ -41,6 +41,8 @@ struct commit {
     uint8_t *arena; /* the answers' bodies */
     size_t arena_size, arena_room;
     void *scratch; /* a decoded request */
+    commit_watcher *watcher;
+    void *watching; /* its context */
 };
 
 struct commit *
@@ -98,6 +100,13 @@ commit_add(struct commit *commit, const usher_message *message, const struct cor
     commit->slots[commit->batch.count - 1] =
         (struct slot){.tag = tag, .opcode = message->opcode, .result = USHER_STORAGE_FAULT};
     return true;
+}
+
+void
+commit_watch(struct commit *commit, commit_watcher *watcher, void *context)
+{
+    commit->watcher = watcher;
+    commit->watching = context;
 }
 
 uint32_t
@@ -269,6 +278,8 @@ commit_run(struct commit *commit, uint64_t now_ms)
         answer_fault(commit);
     else
         commit->down_since_ms = 0;
+    if (outcome == STORE_DONE && commit->watcher != NULL)
+        commit->watcher(commit->watching, store_position(commit->store), commit->batch.bytes, commit->batch.size);
     return outcome;
 }
 

@@ -35,6 +35,10 @@ uint32_t commit_count(const struct commit *commit);
  * commit_add. STORE_LOST: the process must stop without answering. */
 enum store_outcome commit_run(struct commit *commit, uint64_t now_ms);
 
+/* Be told of every batch that commit_run has made durable, before anybody is answered; the bytes are commit_batch's. */
+typedef void commit_watcher(void *context, uint64_t position, const uint8_t *batch, size_t size);
+void commit_watch(struct commit *commit, commit_watcher *watcher, void *context);
+
 /* Nobody was alive since this moment, which is the store's last stamp at the latest: the next commit_run records it
  * before anything else, even if it has nothing else to do (X2). */
 void commit_resume(struct commit *commit, uint64_t down_since_ms);
