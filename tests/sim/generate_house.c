@@ -54,8 +54,10 @@ put_plan(struct generator *generator, uint32_t plan_id, uint32_t seats)
     }
     if (chance(generator, 30))
         body.section[0].grade = (uint8_t)(3 + draw(generator, 6)); /* no price, or no grade */
-    if (chance(generator, 10))
+    if (chance(generator, 10)) { /* no row, or too many seats */
         body.section[0].row_count = chance(generator, 500) ? 0 : 65000;
+        body.section[0].seats_per_row++;
+    }
     say(generator, &step, USHER_OPCODE_PUT_PLAN, &body);
 }
 
