@@ -289,6 +289,28 @@ what_was_over_before_the_dark_is_not_revived(void **state)
     close_house(&house);
 }
 
+/* Q9: what was over before a freeze began is swept up during it; what was not stands still. */
+static void
+a_freeze_does_not_keep_what_was_over(void **state)
+{
+    struct house house;
+    usher_set_mode_request mode = {.mode = USHER_QUEUE_FROZEN};
+    (void)state;
+
+    open_house(&house);
+    policy(&house, false, "tick_max", 1);
+    assert_int_equal(reserve(&house, 0, admin_for(9), 8), USHER_OK);
+    assert_int_equal(reserve(&house, 1, admin_for(10), 9), USHER_OK); /* due one millisecond later */
+    batch(&house, 0, CLAIM, 0, admin, NULL);
+    assert_int_equal(batch(&house, 0, HOLD, USHER_OPCODE_SET_MODE, admin, &mode), USHER_OK);
+    unsigned batches = 0;
+    while (core_next_due_ms(house.core, BASE + HOLD + 5) != UINT64_MAX && batches++ < 10)
+        batch(&house, 0, HOLD + 5, 0, admin, NULL);
+    assert_in_range(batches, 1, 9);
+    assert_int_equal(holds(&house), 1);
+    close_house(&house);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -301,6 +323,7 @@ main(int argc, char **argv)
         cmocka_unit_test(leases_and_claims_are_put_off_too),
         cmocka_unit_test(a_freeze_and_a_grace_do_not_eat_each_other),
         cmocka_unit_test(what_was_over_before_the_dark_is_not_revived),
+        cmocka_unit_test(a_freeze_does_not_keep_what_was_over),
     };
     return usher_test_main(argc, argv, tests);
 }

@@ -179,9 +179,12 @@ core_next_due_ms(const struct core *core, uint64_t now_ms)
         uint64_t moment_ms = queue_admission_ms(core, queue);
         if (moment_ms < next_ms)
             next_ms = moment_ms;
-        if (queue->frozen_at_ms == 0 && store_next_due(core->store, queue_no, &due) &&
-            queue_moment_ms(queue, due.due) < next_ms)
-            next_ms = queue_moment_ms(queue, due.due);
+        /* A frozen queue's clock stands still, but what was over before it stopped is still to be swept up. */
+        bool wakes = store_next_due(core->store, queue_no, &due) &&
+                     (queue->frozen_at_ms == 0 || queue_is_over(core, queue, due.due));
+        moment_ms = wakes && queue->frozen_at_ms == 0 ? queue_moment_ms(queue, due.due) : core->now_ms;
+        if (wakes && moment_ms < next_ms)
+            next_ms = moment_ms;
         queue_no = store_next_queue(core->store, queue->queue_id);
     }
     /* Forgetting answers is in no hurry: it rides on the next batch that something else makes. */
