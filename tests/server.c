@@ -51,6 +51,18 @@ test_server_open(struct test_server *server)
     join_path(server->log, server->folder, "log");
 }
 
+void
+test_server_open_beside(struct test_server *server, const struct test_server *first, unsigned number)
+{
+    char name[32];
+
+    *server = *first;
+    server->pid = 0;
+    server->beside = number;
+    snprintf(name, sizeof name, "log.%u", number);
+    join_path(server->log, server->folder, name);
+}
+
 /* Fork and run usherd with these arguments, stdout and stderr going to the end of a file. */
 static pid_t
 spawn(const char *const *arguments, const char *output)
@@ -143,16 +155,20 @@ wait_until_it_serves(struct test_server *server, const char *port_file)
 void
 test_server_start(struct test_server *server, ...)
 {
-    char port_file[TEST_PATH_MOST];
+    char port_file[TEST_PATH_MOST], name[32];
+    size_t count = 9;
     va_list list;
 
     assert_int_equal(server->pid, 0);
-    join_path(port_file, server->folder, "port");
+    snprintf(name, sizeof name, "port.%u", server->beside);
+    join_path(port_file, server->folder, name);
     unlink(port_file);
     const char *arguments[ARGUMENTS_MOST] = {USHERD_PATH,   "--data",  server->data, "--listen",  "127.0.0.1:0",
                                              "--port-file", port_file, "--map-size", "1073741824"};
+    if (server->beside != 0)
+        arguments[count++] = "--join";
     va_start(list, server);
-    gather_arguments(arguments, 9, list);
+    gather_arguments(arguments, count, list);
     va_end(list);
     server->pid = spawn(arguments, server->log);
     wait_until_it_serves(server, port_file);
@@ -225,7 +241,7 @@ test_server_close(struct test_server *server)
     if (server->pid > 0)
         test_server_stop(server, SIGKILL);
     fail_if_a_sanitizer_spoke(server);
-    if (server->folder[0] != '\0')
+    if (server->folder[0] != '\0' && server->beside == 0)
         nftw(server->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     memset(server, 0, sizeof *server);
 }

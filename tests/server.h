@@ -25,10 +25,15 @@ struct test_server {
     char admin_key[TEST_PATH_MOST];   /* <folder>/data/admin.key: there after the first start */
     char service_key[TEST_PATH_MOST]; /* <folder>/data/service.key */
     char log[TEST_PATH_MOST];         /* <folder>/log: what it wrote to stderr, all starts */
+    unsigned beside;                  /* the how manieth on the data of another, whose folder this is; 0: its own */
 };
 
 /* Make the temporary folder; nothing runs yet. */
 void test_server_open(struct test_server *server);
+
+/* A further server on the data of `first`, which serves; number tells those of one folder apart, from 1. Close it before
+ * `first`. */
+void test_server_open_beside(struct test_server *server, const struct test_server *first, unsigned number);
 
 /* Start usherd on the folder's data directory with these further options, NULL after the last, and wait until it
  * serves. May be called again after a stop: the data is still there. */

@@ -476,6 +476,33 @@ a_signal_reaches_usherd_and_its_status_comes_back() # test
     done
 }
 
+instances_share_a_port_and_stop_together() # test
+{
+    play_the_server '[ { "concert_id": 1 } ]'
+    mkdir "$stage/elsewhere"
+    serve --instances 3 --data elsewhere --turn-max 7
+    called "^usherd --data elsewhere --port-file [^ ]* --turn-max 7$"
+    for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        [ "$(grep -c "^usherd --data" "$stage/called")" -lt 3 ] || break
+        sleep 0.25
+    done
+    [ "$(grep -c "^usherd --data elsewhere --turn-max 7 --listen 127.0.0.1:4711 --join$" "$stage/called")" -eq 2 ] ||
+        fail "two more did not join in turn $turn"
+    end_by TERM
+    ends_with 7
+    [ "$(grep -c "^usherd ends$" "$stage/called")" -eq 3 ] || fail "not all three were stopped"
+}
+
+a_number_of_instances_that_is_none_is_refused() # test
+{
+    for number in 0 65 four ''; do
+        usher run --instances "$number"
+        ends_with 2
+        says "--instances takes a number from 1 to 64"
+    done
+    not_called usherd
+}
+
 a_server_that_does_not_start_leaves_its_line_and_status() # test
 {
     play_the_server '[ { "concert_id": 1 } ]'
