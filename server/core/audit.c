@@ -169,7 +169,8 @@ visit_ticket(void *context, const void *record)
     CHECK("L1 (an ended ticket is in no list)", ticket_is_live(ticket) || ticket->next_of_user == 0, "ticket",
           ticket->key);
     CHECK("L3 (an active ticket ends after it began)",
-          ticket->state != USHER_PLACE_ACTIVE || ticket->end_due >= ticket->active_since, "ticket", ticket->key);
+          ticket->state != USHER_PLACE_ACTIVE || queue_due(queue, ticket->end_due) >= ticket->active_since, "ticket",
+          ticket->key);
     return true;
 }
 

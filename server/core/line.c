@@ -257,7 +257,8 @@ queue_admit(struct core *core, uint64_t queue_no, uint32_t most)
         core->budget--;
         touched++;
         store_get_ticket(core->store, TICKET_KEY(queue_no, position), &ticket);
-        if (ticket_state_now(core, &queue, &ticket) == USHER_PLACE_EXPIRED) {
+        bool outlived = queue_is_over(core, &queue, absolute_due(core, &queue, &ticket)); /* by a long freeze */
+        if (outlived || ticket_state_now(core, &queue, &ticket) == USHER_PLACE_EXPIRED) {
             ticket_end(core, ticket.key, USHER_PLACE_EXPIRED); /* admission never counts the absent */
             continue;
         }

@@ -201,40 +201,99 @@ play_query(struct generator *generator)
     return play_new(generator);
 }
 
-/* --- time --------------------------------------------------------------------------------------------------------------- */
-/* A moment at which something ends, or one before or after it: where < and <= differ. */
+/* --- aiming at deadlines: where < and <= differ ------------------------------------------------------------------------- */
+static uint32_t
+person_of_user(struct generator *generator, uint32_t user)
+{
+    for (uint32_t person = 1; person <= generator->profile->users; person++)
+        if (user_of_person(generator, person) == user)
+            return person;
+    return 0;
+}
+
+static uint64_t
+end_of_a_hold(struct generator *generator)
+{
+    struct model *model = generator->model;
+
+    if (model->live.count == 0)
+        return 0;
+    uint64_t id = model->live.at[draw(generator, model->live.count)];
+    const struct m_hold *hold = &model->hold.at[id];
+    generator->focus_date = &model->date.at[hold->date];
+    generator->focus_seat = hold->seat_no;
+    generator->focus_hold = id;
+    return m_moment(m_queue_of(model, generator->focus_date), hold->due);
+}
+
+static uint64_t
+end_of_a_place(struct generator *generator)
+{
+    struct m_queue *queue = &generator->model->queue.at[draw(generator, generator->model->queue.count)];
+    uint64_t recent = queue->place.count < 64 ? queue->place.count : 64;
+
+    if (recent == 0)
+        return 0;
+    const struct m_place *place = &queue->place.at[queue->place.count - 1 - draw(generator, recent)];
+    if (place->state == FORGOTTEN)
+        return 0;
+    generator->focus_person = person_of_user(generator, place->user);
+    const uint64_t moments[] = {m_moment(queue, place->due), m_moment(queue, m_place_due(place)), place->ends_ms,
+                                m_moment(queue, place->since + queue->policy[QUEUE_active_total_ms])};
+    return moments[draw(generator, sizeof moments / sizeof *moments)];
+}
+
+/* A date's window, its show, or the end of refunds for one who has paid. */
+static uint64_t
+moment_of_a_date(struct generator *generator)
+{
+    struct model *model = generator->model;
+    const struct m_date *date = some_date(generator);
+
+    if (model->payment.count > 1 && chance(generator, 600)) {
+        const struct m_payment *payment = &model->payment.at[1 + draw(generator, model->payment.count - 1)];
+        date = &model->date.at[model->hold.at[payment->reservation[0]].date];
+        generator->focus_person = person_of_user(generator, payment->user);
+        generator->focus_refund = true;
+        generator->focus_date = date;
+        return date->refund_until_ms < date->starts_ms ? date->starts_ms - date->refund_until_ms : 0;
+    }
+    if (date == NULL)
+        return 0;
+    generator->focus_date = date;
+    generator->focus_seat = 1 + (uint32_t)draw(generator, date->seat_count);
+    const uint64_t moments[] = {date->starts_ms, date->opens_ms, date->closes_ms};
+    return moments[draw(generator, sizeof moments / sizeof *moments)];
+}
+
+static uint64_t
+moment_of_a_queue(struct generator *generator)
+{
+    const struct m_queue *queue = &generator->model->queue.at[draw(generator, generator->model->queue.count)];
+
+    if (chance(generator, 300))
+        return queue->policy[QUEUE_opens_at_ms];
+    return queue->interval_ms + queue->policy[QUEUE_admit_interval_ms];
+}
+
 static void
 aim(struct generator *generator, uint64_t horizon_ms)
 {
-    struct model *model = generator->model;
-    uint64_t moment = 0;
+    static const struct {
+        unsigned weight;
+        uint64_t (*moment)(struct generator *generator);
+    } targets[] = {{55, end_of_a_hold}, {30, end_of_a_place}, {10, moment_of_a_date}, {5, moment_of_a_queue}};
+    uint64_t number = draw(generator, 100);
+    size_t i = 0;
 
-    if (chance(generator, 600) && model->live.count > 0) {
-        uint64_t id = model->live.at[draw(generator, model->live.count)];
-        const struct m_hold *hold = &model->hold.at[id];
-        generator->focus_date = &model->date.at[hold->date];
-        generator->focus_seat = hold->seat_no;
-        generator->focus_hold = id;
-        moment = m_moment(m_queue_of(model, generator->focus_date), hold->due);
-    } else {
-        struct m_queue *queue = &model->queue.at[draw(generator, model->queue.count)];
-        uint64_t recent = queue->place.count < 64 ? queue->place.count : 64;
-        if (recent == 0)
-            return;
-        uint64_t position = queue->place.count - draw(generator, recent);
-        const struct m_place *place = &queue->place.at[position - 1];
-        if (place->state == FORGOTTEN)
-            return;
-        moment = m_moment(queue, chance(generator, 500) ? place->due : m_place_due(place));
-        for (uint32_t person = 1; person <= generator->profile->users; person++)
-            if (user_of_person(generator, person) == place->user)
-                generator->focus_person = person;
-    }
-    moment += draw(generator, 3) - 1;
+    while (number >= targets[i].weight)
+        number -= targets[i++].weight;
+    uint64_t moment = targets[i].moment(generator) + draw(generator, 3) - 1;
     if (moment > generator->at_ms && moment - generator->at_ms < horizon_ms)
         generator->at_ms = moment;
 }
 
+/* --- time --------------------------------------------------------------------------------------------------------------- */
 static void
 let_time_pass(struct generator *generator, double mean_ms)
 {
@@ -243,6 +302,7 @@ let_time_pass(struct generator *generator, double mean_ms)
     generator->focus_person = 0;
     generator->focus_date = NULL;
     generator->focus_hold = 0;
+    generator->focus_refund = false;
     if (chance(generator, 450))
         generator->at_ms += chance(generator, 400) ? 0 : draw(generator, 20);
     else if (chance(generator, 300))

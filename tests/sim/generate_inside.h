@@ -28,6 +28,7 @@ struct generator {
     const struct m_date *focus_date;
     uint32_t focus_seat;
     uint64_t focus_hold;
+    bool focus_refund;
 };
 
 /* --- generate.c --- */

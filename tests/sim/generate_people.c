@@ -455,6 +455,10 @@ person_commands(struct generator *generator)
                                           {5, join},        {2, do_touch}};
     struct somebody who = look_at(generator, some_person(generator));
 
+    if (generator->focus_refund && who.person == generator->focus_person && chance(generator, 700)) {
+        do_refund(generator, &who);
+        return;
+    }
     if (who.queue == NULL)
         DO_ONE_OF(generator, &who, outside_);
     else if (who.state == USHER_PLACE_ACTIVE)

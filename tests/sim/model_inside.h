@@ -102,7 +102,7 @@ struct m_plan {
 };
 
 struct m_seen {
-    uint64_t changes, version, resizes;
+    uint64_t changes, version;
 };
 struct m_date {
     uint32_t concert, id, queue, plan; /* indexes, but id */

@@ -280,7 +280,8 @@ m_admit(struct model *model, struct m_queue *queue, uint32_t most)
         model->budget--;
         uint64_t position = first_waiting(queue), sale = m_sale_now(model, queue);
         struct m_place *place = &queue->place.at[position - 1];
-        if (m_place_state(model, queue, place) == USHER_PLACE_EXPIRED || absolute_due(model, queue, place) <= sale) {
+        if (m_place_state(model, queue, place) == USHER_PLACE_EXPIRED ||
+            m_is_over(model, queue, absolute_due(model, queue, place))) {
             /* The absent take no grant, and neither do those whose token's end came while the queue was frozen. */
             m_place_end(model, queue, position, USHER_PLACE_EXPIRED);
             continue;
