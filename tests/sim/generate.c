@@ -249,8 +249,9 @@ moment_of_a_date(struct generator *generator)
 {
     struct model *model = generator->model;
     const struct m_date *date = some_date(generator);
+    uint64_t moments[4], count = 0;
 
-    if (model->payment.count > 1 && chance(generator, 600)) {
+    if (model->payment.count > 1 && chance(generator, 400)) {
         const struct m_payment *payment = &model->payment.at[1 + draw(generator, model->payment.count - 1)];
         date = &model->date.at[model->hold.at[payment->reservation[0]].date];
         generator->focus_person = person_of_user(generator, payment->user);
@@ -262,8 +263,11 @@ moment_of_a_date(struct generator *generator)
         return 0;
     generator->focus_date = date;
     generator->focus_seat = 1 + (uint32_t)draw(generator, date->seat_count);
-    const uint64_t moments[] = {date->starts_ms, date->opens_ms, date->closes_ms};
-    return moments[draw(generator, sizeof moments / sizeof *moments)];
+    const uint64_t all[] = {date->starts_ms, date->opens_ms, date->closes_ms};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] > generator->at_ms)
+            moments[count++] = all[i];
+    return count == 0 ? 0 : moments[draw(generator, count)];
 }
 
 static uint64_t
@@ -282,7 +286,7 @@ aim(struct generator *generator, uint64_t horizon_ms)
     static const struct {
         unsigned weight;
         uint64_t (*moment)(struct generator *generator);
-    } targets[] = {{55, end_of_a_hold}, {30, end_of_a_place}, {10, moment_of_a_date}, {5, moment_of_a_queue}};
+    } targets[] = {{50, end_of_a_hold}, {25, end_of_a_place}, {20, moment_of_a_date}, {5, moment_of_a_queue}};
     uint64_t number = draw(generator, 100);
     size_t i = 0;
 
@@ -337,6 +341,18 @@ wake_until_now(struct generator *generator)
     return true;
 }
 
+/* It goes down at the very moment when something ends, perhaps before all of that is swept up. */
+static bool
+wake_at_an_end(struct generator *generator)
+{
+    uint64_t due = model_next_due_ms(generator->model, world_now_ms(generator->world));
+
+    if (due <= generator->at_ms || due - generator->at_ms > 600000)
+        return true;
+    generator->at_ms = due;
+    return play_single(generator, STEP_WAKE, due, 0);
+}
+
 static bool
 trouble(struct generator *generator)
 {
@@ -344,6 +360,8 @@ trouble(struct generator *generator)
 
     if (chance(generator, restarts)) {
         bool drop = generator->profile->on_disk && chance(generator, 500);
+        if (chance(generator, 300) && !wake_at_an_end(generator))
+            return false;
         if (chance(generator, 300)) /* it is down for a while */
             generator->at_ms += draw_wide(generator, 1, 200000);
         if (!play_single(generator, drop ? STEP_DROP : STEP_RESTART, generator->at_ms, 0))

@@ -81,12 +81,12 @@ static void
 put_date(struct generator *generator, uint32_t concert_id, uint32_t date_id, uint32_t plan_id)
 {
     struct step step = admin_step(generator);
-    uint64_t length = (uint64_t)(generator->profile->hours * 3600000.0);
+    uint64_t length = (uint64_t)(generator->profile->hours * 3600000.0), soon = length / 64 + 2;
     usher_put_date_request body = {.concert_id = concert_id, .date_id = date_id, .plan_id = plan_id, .price_count = 3};
 
     body.starts_at_ms = generator->at_ms + (chance(generator, 150) ? draw(generator, length) : length + DAY_MS);
-    if (chance(generator, 100))
-        body.opens_at_ms = generator->at_ms + draw_wide(generator, 1, length / 4 + 2);
+    if (chance(generator, 250))
+        body.opens_at_ms = generator->at_ms + draw_wide(generator, 1, soon);
     if (chance(generator, 80))
         body.closes_at_ms = generator->at_ms + draw_wide(generator, 1, length + 1);
     body.refund_until_ms = chance(generator, 500) ? draw_wide(generator, 0, length + 2 * DAY_MS) : DAY_MS / 2;
@@ -151,6 +151,8 @@ set_policy(struct generator *generator, size_t which, uint32_t queue_id)
     /* A lease or a limit of a few units makes a house where little happens. */
     if (chance(generator, 600))
         body.value = lively[which].least + draw(generator, lively[which].most - lively[which].least + 1);
+    if (strcmp(lively[which].name, "tick_max") == 0 && chance(generator, 500))
+        body.value = 1 + draw(generator, 3); /* much is over and not swept up */
     snprintf(body.name, sizeof body.name, "%s", lively[which].name);
     say(generator, &step, USHER_OPCODE_SET_POLICY, &body);
 }

@@ -3,9 +3,12 @@
  * Each try runs in a child, for a core that is wrong may well abort: the tape is shared, so nothing is lost with the
  * child. What failed is then made short by delta debugging: play the tape again without these steps, and if it still
  * fails, forget them. Steps name what people got, not numbers, so what is left out does not change what the rest means. */
+#define _XOPEN_SOURCE 700 /* nftw */
+#define _DEFAULT_SOURCE
 #include "tests/sim/run.h"
 
 #include <assert.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -218,11 +221,20 @@ fill_expected(struct tries *tries, const uint32_t *steps, uint32_t count)
     tries->tape->failure = failure;
 }
 
+static int
+remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
 static void
-report(const struct profile *profile, struct tape *tape, uint32_t shrink_seconds)
+report(const struct profile *profile, struct tape *tape, const char *folder, uint32_t shrink_seconds)
 {
     struct tries tries = {.tape = tape,
-                          .options = {.on_disk = profile->on_disk, .audit_every = 1},
+                          .options = {.on_disk = profile->on_disk, .folder = folder, .audit_every = 1},
                           .until = time(NULL) + (time_t)shrink_seconds};
     uint32_t count = tape->step_count, first_count = count;
     uint32_t *steps = malloc((count + 1) * sizeof *steps);
@@ -256,7 +268,14 @@ bool
 run_seed(const struct profile *profile, uint32_t shrink_seconds, struct tape_counts *counts)
 {
     struct tape *tape = tape_open(profile->commands);
-    const struct world_options options = {.on_disk = profile->on_disk, .audit_every = profile->audit_every};
+    char folder[] = "/tmp/usher-sim-XXXXXX"; /* of all tries: a child that dies can't clean up */
+    const struct world_options options = {
+        .on_disk = profile->on_disk, .folder = folder, .audit_every = profile->audit_every};
+
+    if (profile->on_disk && mkdtemp(folder) == NULL) {
+        perror("usher-sim: no folder for the store");
+        exit(2);
+    }
     pid_t child = fork_child(false, HANG_SECONDS);
 
     if (child == 0) {
@@ -269,7 +288,9 @@ run_seed(const struct profile *profile, uint32_t shrink_seconds, struct tape_cou
     }
     bool held = child_held(tape, child);
     if (!held)
-        report(profile, tape, shrink_seconds);
+        report(profile, tape, folder, shrink_seconds);
+    if (profile->on_disk)
+        nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     *counts = tape->counts;
     tape_close(tape);
     return held;

@@ -58,7 +58,7 @@ static void
 usage(FILE *out)
 {
     fputs("usher-sim: seeded simulation against a plain model\n\n"
-          "  --seed N        the first seed (1)\n"
+          "  --seed N        the first seed (1; with --minutes one from the clock)\n"
           "  --seeds COUNT   how many, one after another (1)\n"
           "  --commands N    commands of each seed (50000)\n"
           "  --users N       people of each seed (0: as the seed has it)\n"
@@ -169,8 +169,8 @@ begin_job(const struct settings *settings, struct job *job, uint64_t seed)
     }
     if (job->child > 0)
         return;
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_IGN); /* a seed that has begun is played to its end, so that what it did counts */
+    signal(SIGTERM, SIG_IGN);
     struct profile profile = profile_of(seed, settings->commands, settings->users, settings->hours);
     _exit(run_seed(&profile, settings->shrink_seconds, job->counts) ? 0 : 1);
 }
@@ -273,11 +273,16 @@ run_jobs(const struct settings *settings, struct tape_counts *sum, uint64_t *end
 int
 main(int argc, char **argv)
 {
-    struct settings settings = {.seed = 1, .seeds = 1, .commands = 50000, .jobs = 1, .shrink_seconds = 60};
+    struct settings settings = {.seeds = 1, .commands = 50000, .jobs = 1, .shrink_seconds = 60};
     struct tape_counts sum = {0};
     uint64_t ended = 0;
 
     read_options(argc, argv, &settings);
+    if (settings.seed == 0) { /* a run of a given length always plays the same, one without end never does */
+        settings.seed = settings.endless ? (uint64_t)time(NULL) * 1000 : 1;
+        if (settings.endless)
+            printf("seeds from %" PRIu64 " on\n", settings.seed);
+    }
     signal(SIGINT, stop);
     signal(SIGTERM, stop);
     double began = seconds_now();

@@ -15,6 +15,7 @@
 struct world_options {
     bool on_disk;         /* a real store in a folder of its own, which is removed */
     bool model_alone;     /* no house: what should have been answered where a core gave up */
+    const char *folder;   /* where a store on disk gets one */
     uint32_t audit_every; /* batches; the last one is audited in any case */
 };
 

@@ -1,5 +1,4 @@
 /* world_house.c: the real house: its store, core and batches; restarted and dropped between any two batches. */
-#define _GNU_SOURCE /* copy_file_range */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -77,8 +76,7 @@ house_open(struct world *world)
     char why[256] = "";
 
     if (world->options.on_disk) {
-        snprintf(world->folder, sizeof world->folder, "%s/usher-sim-XXXXXX",
-                 getenv("TMPDIR") != NULL && strlen(getenv("TMPDIR")) < 40 ? getenv("TMPDIR") : "/tmp");
+        snprintf(world->folder, sizeof world->folder, "%s/XXXXXX", world->options.folder);
         if (mkdtemp(world->folder) == NULL) {
             perror("usher-sim: no folder for the store");
             exit(2);
