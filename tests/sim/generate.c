@@ -3,11 +3,11 @@
 
 #include "tests/sim/generate_inside.h"
 
-#define HOUR_MS   3600000.0
-#define DAY_MS    UINT64_C(86400000)
+#define HOUR_MS    3600000.0
+#define DAY_MS     UINT64_C(86400000)
 #define WAKES_MOST 40u
 
-/* --- dice (splitmix64) ------------------------------------------------------------------------------------------------ */
+/* --- dice (splitmix64) ---------------------------------------------------------------------------------- */
 static uint64_t
 next_random(uint64_t *state)
 {
@@ -59,17 +59,52 @@ act_one_of(struct generator *generator, const struct weighted *table, size_t cou
     }
 }
 
-/* --- profiles ---------------------------------------------------------------------------------------------------------- */
+/* --- profiles ------------------------------------------------------------------------------------------- */
 struct profile
 profile_of(uint64_t seed, uint64_t commands, uint32_t users, double hours)
 {
     /* Small houses are looked into after every batch, crowds now and then. */
     static const struct profile kinds[] = {
-        {.users = 12, .hours = 3, .audit_every = 1, .queues = 2, .concerts = 2, .dates = 2, .seats = 12, .batch_most = 4},
-        {.users = 100, .hours = 6, .audit_every = 2, .queues = 3, .concerts = 3, .dates = 2, .seats = 40, .batch_most = 16},
-        {.users = 800, .hours = 12, .audit_every = 16, .queues = 4, .concerts = 4, .dates = 3, .seats = 150, .batch_most = 64},
-        {.users = 5000, .hours = 8, .audit_every = 64, .queues = 5, .concerts = 6, .dates = 4, .seats = 600, .batch_most = 256},
-        {.users = 200, .hours = 8, .audit_every = 8, .queues = 3, .concerts = 3, .dates = 2, .seats = 60, .batch_most = 32,
+        {.users = 12,
+         .hours = 3,
+         .audit_every = 1,
+         .queues = 2,
+         .concerts = 2,
+         .dates = 2,
+         .seats = 12,
+         .batch_most = 4},
+        {.users = 100,
+         .hours = 6,
+         .audit_every = 2,
+         .queues = 3,
+         .concerts = 3,
+         .dates = 2,
+         .seats = 40,
+         .batch_most = 16},
+        {.users = 800,
+         .hours = 12,
+         .audit_every = 16,
+         .queues = 4,
+         .concerts = 4,
+         .dates = 3,
+         .seats = 150,
+         .batch_most = 64},
+        {.users = 5000,
+         .hours = 8,
+         .audit_every = 64,
+         .queues = 5,
+         .concerts = 6,
+         .dates = 4,
+         .seats = 600,
+         .batch_most = 256},
+        {.users = 200,
+         .hours = 8,
+         .audit_every = 8,
+         .queues = 3,
+         .concerts = 3,
+         .dates = 2,
+         .seats = 60,
+         .batch_most = 32,
          .on_disk = true},
     };
     struct profile profile = kinds[seed % (sizeof kinds / sizeof *kinds)];
@@ -83,7 +118,7 @@ profile_of(uint64_t seed, uint64_t commands, uint32_t users, double hours)
     return profile;
 }
 
-/* --- the tape ----------------------------------------------------------------------------------------------------------- */
+/* --- the tape ------------------------------------------------------------------------------------------- */
 struct step
 fresh_step(struct generator *generator)
 {
@@ -95,7 +130,8 @@ void
 say_with(struct generator *generator, struct step *step, uint16_t opcode, const void *body,
          const struct reference *reservation, uint16_t count, const struct reference *payment)
 {
-    if (!step_ask(generator->tape, step, opcode, body, reservation, count, payment) || !tape_add(generator->tape, step)) {
+    if (!step_ask(generator->tape, step, opcode, body, reservation, count, payment) ||
+        !tape_add(generator->tape, step)) {
         generator->full = true;
         return;
     }
@@ -114,7 +150,8 @@ static void
 use_id_for_another(struct generator *generator, struct step *step, uint32_t kept)
 {
     for (uint32_t back = 0; back < kept; back++) {
-        const struct step *other = &generator->tape->steps[generator->past[(generator->past_count - 1 - back) % PAST_MOST]];
+        const struct step *other =
+            &generator->tape->steps[generator->past[(generator->past_count - 1 - back) % PAST_MOST]];
         if (other->actor == step->actor && other->person == step->person && other->user == step->user &&
             other->id != step->id) {
             uint32_t id = step->id;
@@ -146,7 +183,7 @@ repeat(struct generator *generator)
         generator->full = true;
 }
 
-/* --- batches ------------------------------------------------------------------------------------------------------------ */
+/* --- batches -------------------------------------------------------------------------------------------- */
 bool
 play_new(struct generator *generator)
 {
@@ -201,7 +238,7 @@ play_query(struct generator *generator)
     return play_new(generator);
 }
 
-/* --- aiming at deadlines: where < and <= differ ------------------------------------------------------------------------- */
+/* --- aiming at deadlines: where < and <= differ --------------------------------------------------------- */
 static uint32_t
 person_of_user(struct generator *generator, uint32_t user)
 {
@@ -297,7 +334,7 @@ aim(struct generator *generator, uint64_t horizon_ms)
         generator->at_ms = moment;
 }
 
-/* --- time --------------------------------------------------------------------------------------------------------------- */
+/* --- time ----------------------------------------------------------------------------------------------- */
 static void
 let_time_pass(struct generator *generator, double mean_ms)
 {
@@ -367,8 +404,8 @@ trouble(struct generator *generator)
         if (!play_single(generator, drop ? STEP_DROP : STEP_RESTART, generator->at_ms, 0))
             return false;
     }
-    if (chance(generator, 60) && !play_single(generator, STEP_CONSUME, generator->at_ms,
-                                              (uint32_t)draw_wide(generator, 1, 1000)))
+    if (chance(generator, 60) &&
+        !play_single(generator, STEP_CONSUME, generator->at_ms, (uint32_t)draw_wide(generator, 1, 1000)))
         return false;
     return !generator->profile->on_disk || !chance(generator, 80) ||
            play_single(generator, STEP_IDLE, generator->at_ms, 1 + (uint32_t)draw(generator, 4));

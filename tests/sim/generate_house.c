@@ -1,5 +1,5 @@
-/* generate_house.c: what the organiser does: the catalogue, policies under load, modes, blocks, clients; and what is read
- * of the house. */
+/* generate_house.c: what the organiser does: the catalogue, policies under load, modes, blocks, clients; and what is
+ * read of the house. */
 #include <stdio.h>
 
 #include "tests/sim/generate_inside.h"
@@ -25,7 +25,7 @@ some_date(struct generator *generator)
     return model->date.count == 0 ? NULL : &model->date.at[draw(generator, model->date.count)];
 }
 
-/* --- the catalogue ---------------------------------------------------------------------------------------------------------- */
+/* --- the catalogue -------------------------------------------------------------------------------------- */
 static void
 put_queue(struct generator *generator, uint32_t queue_id)
 {
@@ -54,7 +54,7 @@ put_plan(struct generator *generator, uint32_t plan_id, uint32_t seats)
     }
     if (chance(generator, 30))
         body.section[0].grade = (uint8_t)(3 + draw(generator, 6)); /* no price, or no grade */
-    if (chance(generator, 10)) { /* no row, or too many seats */
+    if (chance(generator, 10)) {                                   /* no row, or too many seats */
         body.section[0].row_count = chance(generator, 500) ? 0 : 65000;
         body.section[0].seats_per_row++;
     }
@@ -112,7 +112,8 @@ change_catalogue(struct generator *generator)
     } else if (chance(generator, 150)) {
         put_concert(generator, 1 + (uint32_t)draw(generator, generator->profile->concerts + 1));
     } else if (chance(generator, 300)) {
-        uint32_t now = model->plan.at[date->plan].seat_count, other = 1 + (uint32_t)draw(generator, generator->profile->seats * 2);
+        uint32_t now = model->plan.at[date->plan].seat_count,
+                 other = 1 + (uint32_t)draw(generator, generator->profile->seats * 2);
         put_plan(generator, model->plan.at[date->plan].id, chance(generator, 600) ? now : other);
     } else {
         uint32_t plan_id = chance(generator, 950) ? model->plan.at[date->plan].id : 1 + (uint32_t)draw(generator, 4);
@@ -121,7 +122,7 @@ change_catalogue(struct generator *generator)
     }
 }
 
-/* --- policies ------------------------------------------------------------------------------------------------------------ */
+/* --- policies ------------------------------------------------------------------------------------------- */
 /* Between which values a policy makes an eventful house; others are in range but dull. */
 static const struct {
     const char *name;
@@ -193,7 +194,7 @@ change_policy(struct generator *generator)
     set_policy(generator, draw(generator, sizeof lively / sizeof *lively), queue->id);
 }
 
-/* --- modes, blocks, clients -------------------------------------------------------------------------------------------------- */
+/* --- modes, blocks, clients ----------------------------------------------------------------------------- */
 static void
 change_mode(struct generator *generator)
 {
@@ -229,7 +230,8 @@ change_block(struct generator *generator)
 {
     struct step step = admin_step(generator);
     const struct m_date *date = generator->focus_date != NULL ? generator->focus_date : some_date(generator);
-    usher_block_request block = {.force = chance(generator, 300), .channel = (uint16_t)draw(generator, 3), .reason = "sim"};
+    usher_block_request block = {
+        .force = chance(generator, 300), .channel = (uint16_t)draw(generator, 3), .reason = "sim"};
     usher_unblock_request unblock = {0};
 
     if (date == NULL)
@@ -244,7 +246,8 @@ change_block(struct generator *generator)
         return;
     }
     unblock.seat_count = seats_of(generator, date, unblock.seat);
-    for (uint32_t i = 0, tries = 0; i < unblock.seat_count && tries < 40; tries++) { /* those that are blocked, mostly */
+    for (uint32_t i = 0, tries = 0; i < unblock.seat_count && tries < 40;
+         tries++) { /* those that are blocked, mostly */
         uint32_t seat_no = 1 + (uint32_t)draw(generator, date->seat_count);
         if (date->seat.at[seat_no - 1].blocked && !chance(generator, 100)) {
             bool twice = false;
@@ -299,8 +302,7 @@ make_room(struct generator *generator)
     const struct world_numbers *known = step.user == 0 ? NULL : &world_person(generator->world, step.user)->payment;
     for (size_t i = 0; known != NULL && i < known->count; i++)
         if (known->at[i].number == payment_id)
-            reference =
-                (struct reference){.person = step.user, .step = known->at[i].step, .item = known->at[i].item};
+            reference = (struct reference){.person = step.user, .step = known->at[i].step, .item = known->at[i].item};
     say_with(generator, &step, USHER_OPCODE_REFUND, &(usher_refund_request){0}, NULL, 0, &reference);
 }
 
@@ -313,7 +315,7 @@ admin_commands(struct generator *generator)
     act_one_of(generator, turns, sizeof turns / sizeof *turns);
 }
 
-/* --- the beginning ------------------------------------------------------------------------------------------------------- */
+/* --- the beginning -------------------------------------------------------------------------------------- */
 bool
 house_begins(struct generator *generator)
 {
@@ -355,7 +357,7 @@ house_begins(struct generator *generator)
     return true;
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 static void
 ask_ledger(struct generator *generator, struct step *step)
 {
@@ -418,12 +420,14 @@ admin_asks(struct generator *generator)
     case 3:
         step.actor = ACTOR_GATE;
         say(generator, &step, USHER_OPCODE_EVENTS,
-            &(usher_events_request){.after_event_no = draw(generator, events + 3), .limit = (uint16_t)draw(generator, 20)});
+            &(usher_events_request){.after_event_no = draw(generator, events + 3),
+                                    .limit = (uint16_t)draw(generator, 20)});
         return;
     case 4:
     case 5:
         say(generator, &step, USHER_OPCODE_QUEUES,
-            &(usher_queues_request){.first_page = chance(generator, 800), .after_queue_id = (uint32_t)draw(generator, 9)});
+            &(usher_queues_request){.first_page = chance(generator, 800),
+                                    .after_queue_id = (uint32_t)draw(generator, 9)});
         return;
     case 6:
         ask_policies(generator, &step);

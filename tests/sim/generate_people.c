@@ -2,12 +2,12 @@
 #include "tests/sim/generate_inside.h"
 
 #define BUSY_MINUTES 8
-#define LOOK_BACK 24u /* how many of a person's latest reservations are looked at */
+#define LOOK_BACK    24u /* how many of a person's latest reservations are looked at */
 
-/* --- somebody ------------------------------------------------------------------------------------------------------------ */
+/* --- somebody ------------------------------------------------------------------------------------------- */
 struct somebody {
-    uint32_t person;     /* its number among people */
-    uint32_t user;       /* the model's; 0 if it was never seen */
+    uint32_t person;       /* its number among people */
+    uint32_t user;         /* the model's; 0 if it was never seen */
     struct m_queue *queue; /* of the place that it acts in; NULL if it has none */
     uint64_t position;
     uint8_t state;
@@ -86,7 +86,7 @@ step_of(struct generator *generator, const struct somebody *who)
     return step;
 }
 
-/* --- dates and seats ----------------------------------------------------------------------------------------------------- */
+/* --- dates and seats ------------------------------------------------------------------------------------ */
 static const struct m_date *
 date_behind(struct generator *generator, const struct m_queue *queue)
 {
@@ -143,7 +143,7 @@ some_seats(struct generator *generator, const struct m_date *date, uint32_t *sea
     return count;
 }
 
-/* --- reservations that a person knows --------------------------------------------------------------------------------------- */
+/* --- reservations that a person knows ------------------------------------------------------------------- */
 static struct reference
 reference_to(uint32_t person, const struct world_numbers *known, size_t index)
 {
@@ -161,7 +161,8 @@ some_reservation(struct generator *generator, uint32_t person)
     }
     if (known->count == 0)
         return (struct reference){.nth = (uint32_t)draw(generator, generator->model->hold.count + 3)};
-    return reference_to(person, known, known->count - 1 - draw(generator, known->count < LOOK_BACK ? known->count : LOOK_BACK));
+    return reference_to(person, known,
+                        known->count - 1 - draw(generator, known->count < LOOK_BACK ? known->count : LOOK_BACK));
 }
 
 /* Live holds of this person, in a random order, of one queue or of any. Returns how many. */
@@ -204,7 +205,7 @@ some_reservations(struct generator *generator, const struct somebody *who, struc
     return count;
 }
 
-/* --- what a person does ------------------------------------------------------------------------------------------------------ */
+/* --- what a person does --------------------------------------------------------------------------------- */
 static void
 join(struct generator *generator, const struct somebody *who)
 {
@@ -446,10 +447,10 @@ do_one_of(struct generator *generator, const struct somebody *who, const struct 
 void
 person_commands(struct generator *generator)
 {
-    static const struct doing outside_[] = {{82, join}, {3, do_reserve}, {2, do_pay}, {3, do_refund}, {2, leave},
-                                            {2, do_charge}, {1, do_release}, {1, do_touch}};
-    static const struct doing waiting[] = {{40, join}, {12, leave}, {4, do_reserve}, {4, do_charge}, {3, do_pay},
-                                           {4, do_touch}, {2, do_refund}};
+    static const struct doing outside_[] = {{82, join}, {3, do_reserve}, {2, do_pay},     {3, do_refund},
+                                            {2, leave}, {2, do_charge},  {1, do_release}, {1, do_touch}};
+    static const struct doing waiting[] = {{40, join},  {12, leave},   {4, do_reserve}, {4, do_charge},
+                                           {3, do_pay}, {4, do_touch}, {2, do_refund}};
     static const struct doing active[] = {{25, do_reserve}, {12, do_best}, {6, do_release}, {10, do_swap},
                                           {12, do_charge},  {25, do_pay},  {6, do_refund},  {3, leave},
                                           {5, join},        {2, do_touch}};
@@ -467,7 +468,7 @@ person_commands(struct generator *generator)
         DO_ONE_OF(generator, &who, waiting);
 }
 
-/* --- terminals: without a queue, without a token --------------------------------------------------------------------------- */
+/* --- terminals: without a queue, without a token -------------------------------------------------------- */
 void
 desk_commands(struct generator *generator)
 {
@@ -511,7 +512,7 @@ desk_commands(struct generator *generator)
     }
 }
 
-/* --- what people ask ------------------------------------------------------------------------------------------------------- */
+/* --- what people ask ------------------------------------------------------------------------------------ */
 static void
 ask_dates(struct generator *generator, struct step *step, const struct somebody *who)
 {

@@ -16,7 +16,7 @@ const struct model_policy model_house_policies[HOUSE_POLICIES] = {
 };
 const struct model_policy model_queue_policies[QUEUE_POLICIES] = {
 #define HOUSE_(...)
-#define QUEUE_(...) {__VA_ARGS__},
+#define QUEUE_(...)                                               {__VA_ARGS__},
 #define USHER_POLICY(SCOPE, name, usual, least, most, unit, help) SCOPE##_(#name, usual, least, most, unit)
 #include "protocol/policies.def"
 #undef HOUSE_
@@ -28,9 +28,9 @@ static const struct {
     model_handler *handle;
 } handlers[] = {
 #define HANDLER_CONNECTION(opcode, name)
-#define HANDLER_QUERY(opcode, name)    {opcode, model_##name},
-#define HANDLER_COMMAND(opcode, name)  {opcode, model_##name},
-#define HANDLER_INTERNAL(opcode, name) {opcode, model_##name},
+#define HANDLER_QUERY(opcode, name)                                                  {opcode, model_##name},
+#define HANDLER_COMMAND(opcode, name)                                                {opcode, model_##name},
+#define HANDLER_INTERNAL(opcode, name)                                               {opcode, model_##name},
 #define USHER_MESSAGE(opcode, NAME, name, KIND, token, claims, roles, bare, summary) HANDLER_##KIND(opcode, name)
 #include "protocol/messages.def"
 };
@@ -44,7 +44,7 @@ handler_of(const usher_message *message)
     abort();
 }
 
-/* --- arrays and the hash table -------------------------------------------------------------------------------------- */
+/* --- arrays and the hash table -------------------------------------------------------------------------- */
 void *
 m_grown(void *at, size_t *room, size_t count, size_t size)
 {
@@ -101,7 +101,7 @@ hash_of(const void *bytes, size_t size, uint64_t seed)
     return hash ^ hash >> 29;
 }
 
-/* --- opening ----------------------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------------- */
 struct model *
 model_open(void)
 {
@@ -153,16 +153,17 @@ model_close(struct model *model)
     }
     for (size_t i = 0; i < model->answer.count; i++)
         free(model->answer.at[i].bytes);
-    void *const lists[] = {model->queue.at,    model->plan.at,   model->concert.at, model->date.at,   model->user.at,
-                           model->hold.at,     model->live.at,   model->payment.at, model->entry.at,  model->client.at,
-                           model->event.at,    model->answer.at, model->users.keys, model->users.values,
-                           model->answers.keys, model->answers.values, model->reply};
+    void *const lists[] = {model->queue.at,   model->plan.at,      model->concert.at,   model->date.at,
+                           model->user.at,    model->hold.at,      model->live.at,      model->payment.at,
+                           model->entry.at,   model->client.at,    model->event.at,     model->answer.at,
+                           model->users.keys, model->users.values, model->answers.keys, model->answers.values,
+                           model->reply};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         free(lists[i]);
     free(model);
 }
 
-/* --- small things that all handlers need -------------------------------------------------------------------------- */
+/* --- small things that all handlers need ---------------------------------------------------------------- */
 usher_result
 m_refuse(struct model *model, usher_result result, uint64_t detail)
 {
@@ -226,7 +227,7 @@ model_batch_count(const struct model *model)
     return model->batches;
 }
 
-/* --- request ids (M3) ------------------------------------------------------------------------------------------------ */
+/* --- request ids (M3) ----------------------------------------------------------------------------------- */
 struct m_answer *
 m_answer_find(struct model *model, uint64_t scope, const usher_id *id)
 {
@@ -274,7 +275,7 @@ model_settle(struct model *model, const uint8_t *bytes, size_t size)
     model->unsettled = 0;
 }
 
-/* --- the token's state (Q12, Q13) -------------------------------------------------------------------------------- */
+/* --- the token's state (Q12, Q13) ----------------------------------------------------------------------- */
 static const usher_field *
 field_of(const usher_layout *layout, const char *name)
 {
@@ -330,7 +331,7 @@ check_place(struct model *model, const struct model_request *request)
     return USHER_OK;
 }
 
-/* --- the way of a request --------------------------------------------------------------------------------------------- */
+/* --- the way of a request ------------------------------------------------------------------------------- */
 /* Whoever acts must be somebody: messages with a user, but those that are the same for all or may be the client's. */
 static bool
 needs_user(const usher_message *message)
@@ -411,8 +412,7 @@ model_apply(struct model *model, const struct model_request *request)
     begin_request(model, request);
     model->budget = COMMAND_ADMISSIONS;
     if (request->message->kind == USHER_MESSAGE_INTERNAL)
-        return answer_with(model, request,
-                           handler_of(request->message)(model, request, request->body, model->reply));
+        return answer_with(model, request, handler_of(request->message)(model, request, request->body, model->reply));
     return apply_command(model, request);
 }
 

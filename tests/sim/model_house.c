@@ -6,7 +6,7 @@
 #define QUEUES_MOST  1024u
 #define CLIENTS_MOST 65536u
 
-/* --- queues ----------------------------------------------------------------------------------------------------- */
+/* --- queues --------------------------------------------------------------------------------------------- */
 static void
 queue_changed(struct model *model, uint32_t queue_id)
 {
@@ -93,7 +93,7 @@ model_queues(struct model *model, const struct model_request *request, const voi
     return USHER_OK;
 }
 
-/* --- policies --------------------------------------------------------------------------------------------------------- */
+/* --- policies ------------------------------------------------------------------------------------------- */
 /* Q6 and Q7: what must hold between the policies of the house and those of a queue. */
 static bool
 agree(const uint64_t *house, const uint64_t *queue)
@@ -200,7 +200,7 @@ model_policies(struct model *model, const struct model_request *request, const v
     return USHER_OK;
 }
 
-/* --- blocked seats (H8) --------------------------------------------------------------------------------------------- */
+/* --- blocked seats (H8) --------------------------------------------------------------------------------- */
 static usher_result
 check_seats(struct model *model, const struct m_date *date, const uint32_t *seat, uint16_t count)
 {
@@ -286,7 +286,7 @@ model_unblock(struct model *model, const struct model_request *request, const vo
     return USHER_OK;
 }
 
-/* --- clients ---------------------------------------------------------------------------------------------------------- */
+/* --- clients -------------------------------------------------------------------------------------------- */
 static void
 client_changed(struct model *model)
 {

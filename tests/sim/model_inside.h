@@ -16,7 +16,7 @@
 
 #include "tests/sim/model.h"
 
-/* --- policies ------------------------------------------------------------------------------------------------- */
+/* --- policies ------------------------------------------------------------------------------------------- */
 enum model_house_policy {
 #define HOUSE_(name) HOUSE_##name,
 #define QUEUE_(name)
@@ -43,7 +43,7 @@ struct model_policy {
 extern const struct model_policy model_house_policies[HOUSE_POLICIES];
 extern const struct model_policy model_queue_policies[QUEUE_POLICIES];
 
-/* --- arrays that grow; all of them keep {at, count, room} ------------------------------------------------------- */
+/* --- arrays that grow; all of them keep {at, count, room} ----------------------------------------------- */
 #define LIST(type)          \
     struct {                \
         type *at;           \
@@ -56,7 +56,7 @@ void *m_grown(void *at, size_t *room, size_t count, size_t size);
         (list)->at[(list)->count++] = (__VA_ARGS__);                                                       \
     } while (0)
 
-/* --- what there is ------------------------------------------------------------------------------------------------ */
+/* --- what there is -------------------------------------------------------------------------------------- */
 enum { NOBODY = 0, FORGOTTEN = 255 };
 
 struct m_place {

@@ -9,7 +9,7 @@
 #define GRACES_MOST          8u
 #define ANSWERS_DROPPED_MOST 64u /* OPEN: how many a tick forgets */
 
-/* --- clocks ---------------------------------------------------------------------------------------------------------- */
+/* --- clocks --------------------------------------------------------------------------------------------- */
 static uint64_t
 frozen_so_far(const struct model *model, const struct m_queue *queue)
 {
@@ -51,7 +51,7 @@ least(uint64_t one, uint64_t other)
     return one < other ? one : other;
 }
 
-/* --- finding -------------------------------------------------------------------------------------------------------- */
+/* --- finding -------------------------------------------------------------------------------------------- */
 struct m_queue *
 m_queue_find(struct model *model, uint32_t id)
 {
@@ -112,7 +112,7 @@ m_rank(const struct m_queue *queue, uint64_t position)
     return ahead + 1;
 }
 
-/* --- how the sale stands ----------------------------------------------------------------------------------------------- */
+/* --- how the sale stands -------------------------------------------------------------------------------- */
 /* Q10: every seat behind the queue is sold or blocked, and not merely blocked.
  * OPEN: a hold that is due, with a block that waits for its end, counts as held until it is swept up. */
 bool
@@ -143,7 +143,7 @@ m_sale(struct model *model, const struct m_queue *queue)
     return model->now_ms < queue->policy[QUEUE_opens_at_ms] ? USHER_SALE_GATHERING : USHER_SALE_OPEN;
 }
 
-/* --- the end of a place --------------------------------------------------------------------------------------------------- */
+/* --- the end of a place --------------------------------------------------------------------------------- */
 static void
 set_state(struct m_queue *queue, struct m_place *place, uint8_t state)
 {
@@ -234,7 +234,7 @@ m_place_extend(struct model *model, struct m_queue *queue, uint64_t position, ui
         place->due = wanted;
 }
 
-/* --- admission (Q3, Q4) ------------------------------------------------------------------------------------------------ */
+/* --- admission (Q3, Q4) --------------------------------------------------------------------------------- */
 /* OPEN: intervals stand on a grid from the first join or the opening, and are brought up to now when somebody joins or
  * could be admitted. What an interval did not use is lost. */
 static void
@@ -296,7 +296,7 @@ m_admit(struct model *model, struct m_queue *queue, uint32_t most)
     }
 }
 
-/* --- the tick --------------------------------------------------------------------------------------------------------- */
+/* --- the tick ------------------------------------------------------------------------------------------- */
 struct due {
     uint64_t due, position, reservation; /* one of the two is set */
 };
@@ -466,8 +466,7 @@ model_next_due_ms(struct model *model, uint64_t now_ms)
         struct m_queue *queue = &model->queue.at[i];
         next_ms = least(next_ms, next_admission_ms(model, queue));
         /* A frozen queue's moments do not come nearer, but what was over before the freeze is still to be ended: 0. */
-        if (next_due(model, queue, &due) &&
-            (queue->mode != USHER_QUEUE_FROZEN || m_is_over(model, queue, due.due)))
+        if (next_due(model, queue, &due) && (queue->mode != USHER_QUEUE_FROZEN || m_is_over(model, queue, due.due)))
             next_ms = least(next_ms, m_moment(queue, due.due));
     }
     return next_ms;
@@ -498,7 +497,7 @@ m_end_due_of_user(struct model *model, uint32_t user)
     }
 }
 
-/* --- join, place, leave ------------------------------------------------------------------------------------------------ */
+/* --- join, place, leave --------------------------------------------------------------------------------- */
 static uint64_t
 live_place_of(const struct model *model, uint32_t user, uint32_t queue)
 {
@@ -523,8 +522,7 @@ wants_renewal(const struct model *model, const struct m_queue *queue, const stru
     uint64_t now = m_sale_now(model, queue), left = place->due > now ? place->due - now : 0;
 
     return m_place_state(model, queue, place) == USHER_PLACE_WAITING &&
-           left < queue->policy[QUEUE_waiting_lease_ms] / 2 &&
-           full_lease(model, queue, place) > place->due;
+           left < queue->policy[QUEUE_waiting_lease_ms] / 2 && full_lease(model, queue, place) > place->due;
 }
 
 static uint64_t

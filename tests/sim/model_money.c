@@ -97,7 +97,7 @@ model_ledger(struct model *model, const struct model_request *request, const voi
     return USHER_OK;
 }
 
-/* --- pay ------------------------------------------------------------------------------------------------------------ */
+/* --- pay ------------------------------------------------------------------------------------------------ */
 static usher_result
 check_twice(struct model *model, const uint64_t *reservation, uint16_t count)
 {
@@ -135,8 +135,7 @@ check_pay(struct model *model, const usher_pay_request *ask, int64_t *amount)
     if (all != USHER_OK)
         return m_refuse(model, all, all == USHER_ALREADY_PAID ? model->paid_by : 0);
     int64_t balance = model->user.at[model->asker].balance;
-    return *amount <= balance ? USHER_OK
-                              : m_refuse(model, USHER_NOT_ENOUGH_POINTS, (uint64_t)(*amount - balance));
+    return *amount <= balance ? USHER_OK : m_refuse(model, USHER_NOT_ENOUGH_POINTS, (uint64_t)(*amount - balance));
 }
 
 static usher_event
@@ -182,7 +181,8 @@ use_places(struct model *model, const usher_pay_request *ask)
         uint64_t position = own ? (model->has_place ? model->position : 0) : hold->place;
         if (position == 0)
             continue;
-        struct m_queue *queue = own ? &model->queue.at[model->queue_at] : m_queue_of(model, &model->date.at[hold->date]);
+        struct m_queue *queue =
+            own ? &model->queue.at[model->queue_at] : m_queue_of(model, &model->date.at[hold->date]);
         if (m_place_is_live(&queue->place.at[position - 1]))
             m_place_end(model, queue, position, USHER_PLACE_USED);
     }
@@ -210,8 +210,7 @@ model_pay(struct model *model, const struct model_request *request, const void *
 {
     const usher_pay_request *ask = body;
     usher_pay_reply *reply = out;
-    struct m_payment payment = {
-        .user = model->asker, .at_ms = model->now_ms, .seat_count = ask->reservation_count};
+    struct m_payment payment = {.user = model->asker, .at_ms = model->now_ms, .seat_count = ask->reservation_count};
     int64_t amount = 0;
 
     (void)request;
@@ -237,7 +236,7 @@ model_pay(struct model *model, const struct model_request *request, const void *
     return USHER_OK;
 }
 
-/* --- refund --------------------------------------------------------------------------------------------------------- */
+/* --- refund --------------------------------------------------------------------------------------------- */
 static bool
 is_named(const usher_refund_request *ask, uint64_t reservation)
 {
@@ -258,8 +257,7 @@ is_too_late(const struct model *model, const struct model_request *request, uint
 }
 
 static usher_result
-check_refund(struct model *model, const struct model_request *request, const usher_refund_request *ask,
-             int64_t *amount)
+check_refund(struct model *model, const struct model_request *request, const usher_refund_request *ask, int64_t *amount)
 {
     const struct m_payment *payment = &model->payment.at[ask->payment_id];
     uint32_t named = 0, wanted = 0;
@@ -325,7 +323,7 @@ model_refund(struct model *model, const struct model_request *request, const voi
     return USHER_OK;
 }
 
-/* --- receipt and history ---------------------------------------------------------------------------------------------- */
+/* --- receipt and history -------------------------------------------------------------------------------- */
 uint16_t
 m_receipt(struct model *model, uint64_t payment_id, uint8_t *out, size_t room)
 {

@@ -6,7 +6,7 @@
 #define PLAN_SEATS_MOST  65536u
 #define PAGE(list_field) (sizeof(list_field) / sizeof *(list_field))
 
-/* --- finding ------------------------------------------------------------------------------------------------------- */
+/* --- finding -------------------------------------------------------------------------------------------- */
 struct m_plan *
 m_plan_find(struct model *model, uint32_t id)
 {
@@ -63,17 +63,15 @@ struct m_tally
 m_tally(struct model *model, const struct m_date *date)
 {
     struct m_tally now = {.seats = date->seat_count};
-    uint32_t *const of[] = {[LOOKS_FREE] = &now.free,
-                            [LOOKS_HELD] = &now.held,
-                            [LOOKS_SOLD] = &now.sold,
-                            [LOOKS_BLOCKED] = &now.blocked};
+    uint32_t *const of[] = {
+        [LOOKS_FREE] = &now.free, [LOOKS_HELD] = &now.held, [LOOKS_SOLD] = &now.sold, [LOOKS_BLOCKED] = &now.blocked};
 
     for (uint32_t seat_no = 1; seat_no <= date->seat_count; seat_no++)
         ++*of[m_seat_looks(model, date, seat_no)];
     return now;
 }
 
-/* --- writing ---------------------------------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------------------------------------- */
 static void
 catalogue_changed(struct model *model, uint32_t queue_id, uint32_t concert_id, uint32_t date_id)
 {
@@ -290,7 +288,7 @@ model_put_date(struct model *model, const struct model_request *request, const v
     return USHER_OK;
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 usher_result
 model_concerts(struct model *model, const struct model_request *request, const void *body, void *out)
 {
@@ -375,7 +373,8 @@ model_dates(struct model *model, const struct model_request *request, const void
         const struct m_date *next = NULL;
         for (size_t i = 0; i < model->date.count; i++) {
             const struct m_date *date = &model->date.at[i];
-            if (&model->concert.at[date->concert] == concert && date->id > after && (next == NULL || date->id < next->id))
+            if (&model->concert.at[date->concert] == concert && date->id > after &&
+                (next == NULL || date->id < next->id))
                 next = date;
         }
         if (next == NULL)

@@ -1,5 +1,5 @@
-/* model_read.c: what can only be read: answers by request id, events, the house's figures; and what of a reply the rules
- * leave to the server. */
+/* model_read.c: what can only be read: answers by request id, events, the house's figures; and what of a reply the
+ * rules leave to the server. */
 #include "tests/sim/model_inside.h"
 
 #include <inttypes.h>
@@ -22,9 +22,8 @@ model_lookup(struct model *model, const struct model_request *request, const voi
     usher_lookup_reply *reply = out;
     bool named = memcmp(&request->user, &nobody, sizeof nobody) != 0;
     uint64_t scope = named ? (uint64_t)model->asker << 1 : (uint64_t)request->client_no << 1 | 1;
-    const struct m_answer *answer = scope == 0
-                                        ? NULL
-                                        : m_answer_find(model, scope, &((const usher_lookup_request *)body)->request_id);
+    const struct m_answer *answer =
+        scope == 0 ? NULL : m_answer_find(model, scope, &((const usher_lookup_request *)body)->request_id);
 
     if (answer == NULL)
         return USHER_REQUEST_NOT_FOUND;
@@ -83,7 +82,7 @@ model_info(struct model *model, const struct model_request *request, const void 
     return USHER_OK; /* ledger_sum is 0 whatever happens (M2) */
 }
 
-/* --- what the rules leave open ------------------------------------------------------------------------------------------ */
+/* --- what the rules leave open -------------------------------------------------------------------------- */
 struct verdict {
     struct model *model;
     char *why;

@@ -13,7 +13,7 @@ m_hold_is_due(struct model *model, const struct m_hold *hold)
     return m_is_over(model, m_queue_of(model, &model->date.at[hold->date]), hold->due);
 }
 
-/* --- what a seat is ------------------------------------------------------------------------------------------------- */
+/* --- what a seat is ------------------------------------------------------------------------------------- */
 static struct m_seat *
 seat_at(const struct m_date *date, uint32_t seat_no)
 {
@@ -60,7 +60,7 @@ m_emit_of_seat(struct model *model, enum usher_event_kind kind, uint32_t user, c
                          .amount = amount});
 }
 
-/* --- the end of a hold ----------------------------------------------------------------------------------------------- */
+/* --- the end of a hold ---------------------------------------------------------------------------------- */
 static void
 take_off(uint64_t *at, size_t *count, uint64_t number)
 {
@@ -112,7 +112,7 @@ m_seat_sweep(struct model *model, struct m_date *date, uint32_t seat_no)
         m_hold_over(model, seat->reservation, HOW_EXPIRED);
 }
 
-/* --- asking for seats -------------------------------------------------------------------------------------------------- */
+/* --- asking for seats ----------------------------------------------------------------------------------- */
 struct wish {
     struct m_date *date;
     const uint32_t *seat;
@@ -216,10 +216,8 @@ check_limits(struct model *model, const struct wish *wish, uint32_t more)
 static usher_result
 check_seats(struct model *model, const struct wish *wish)
 {
-    static const usher_result results[] = {[LOOKS_FREE] = USHER_OK,
-                                           [LOOKS_HELD] = USHER_HELD,
-                                           [LOOKS_SOLD] = USHER_SOLD,
-                                           [LOOKS_BLOCKED] = USHER_BLOCKED};
+    static const usher_result results[] = {
+        [LOOKS_FREE] = USHER_OK, [LOOKS_HELD] = USHER_HELD, [LOOKS_SOLD] = USHER_SOLD, [LOOKS_BLOCKED] = USHER_BLOCKED};
     usher_result all = USHER_OK;
     uint64_t until_ms = 0;
 
@@ -333,7 +331,7 @@ model_reserve(struct model *model, const struct model_request *request, const vo
     return result;
 }
 
-/* --- the best (H9) ------------------------------------------------------------------------------------------------------- */
+/* --- the best (H9) -------------------------------------------------------------------------------------- */
 struct choice {
     bool found, lone;
     uint32_t row, off_middle, seat_no;
@@ -445,7 +443,7 @@ model_reserve_best(struct model *model, const struct model_request *request, con
     return result;
 }
 
-/* --- reservations ----------------------------------------------------------------------------------------------------- */
+/* --- reservations --------------------------------------------------------------------------------------- */
 /* Why the asker may not do anything with this reservation; OK if it is a live hold of its own. */
 usher_result
 m_hold_of_asker(struct model *model, uint64_t reservation)

@@ -40,10 +40,10 @@ struct outside {
     size_t why_size;
 };
 
-#define BROKEN(outside, ...)                                           \
-    do {                                                               \
-        snprintf((outside)->why, (outside)->why_size, __VA_ARGS__);    \
-        return false;                                                  \
+#define BROKEN(outside, ...)                                                                                           \
+    do {                                                                                                               \
+        snprintf((outside)->why, (outside)->why_size, __VA_ARGS__);                                                    \
+        return false;                                                                                                  \
     } while (0)
 
 struct outside *
@@ -75,7 +75,7 @@ outside_close(struct outside *outside)
     free(outside);
 }
 
-/* --- who and what ---------------------------------------------------------------------------------------------------- */
+/* --- who and what --------------------------------------------------------------------------------------- */
 static struct o_queue *
 queue_of_event(struct outside *outside, const usher_event *event)
 {
@@ -116,14 +116,15 @@ seat_of_event(struct outside *outside, const usher_event *event)
         m_map_put(&outside->seats, key, at);
         bool known = false;
         for (size_t i = 0; i < outside->date.count && !known; i++)
-            known = outside->date.at[i].concert_id == event->concert_id && outside->date.at[i].date_id == event->date_id;
+            known =
+                outside->date.at[i].concert_id == event->concert_id && outside->date.at[i].date_id == event->date_id;
         if (!known)
             ADD(&outside->date, (struct o_date){.concert_id = event->concert_id, .date_id = event->date_id});
     }
     return &outside->seat.at[at];
 }
 
-/* --- FIFO ------------------------------------------------------------------------------------------------------------ */
+/* --- FIFO ----------------------------------------------------------------------------------------------- */
 static bool
 take_place_event(struct outside *outside, const usher_event *event)
 {
@@ -157,7 +158,7 @@ take_place_event(struct outside *outside, const usher_event *event)
     return true;
 }
 
-/* --- the ledger -------------------------------------------------------------------------------------------------------- */
+/* --- the ledger ----------------------------------------------------------------------------------------- */
 static bool
 take_money_event(struct outside *outside, const usher_event *event)
 {
@@ -186,7 +187,7 @@ take_money_event(struct outside *outside, const usher_event *event)
     return true;
 }
 
-/* --- one owner per seat -------------------------------------------------------------------------------------------------- */
+/* --- one owner per seat --------------------------------------------------------------------------------- */
 static bool
 is_owner(const struct o_seat *seat, const usher_event *event)
 {
@@ -227,8 +228,8 @@ take_end_event(struct outside *outside, struct o_seat *seat, const usher_event *
     uint8_t before = event->refund_id != 0 ? O_SOLD : O_HELD;
 
     if (seat->state != before || !is_owner(seat, event))
-        BROKEN(outside, "H6: seat %u of %u/%u was given up by one who did not have it", seat->seat_no,
-               seat->concert_id, seat->date_id);
+        BROKEN(outside, "H6: seat %u of %u/%u was given up by one who did not have it", seat->seat_no, seat->concert_id,
+               seat->date_id);
     if (before == O_SOLD)
         outside->giving_back += event->amount;
     seat->state = O_FREE;
@@ -301,7 +302,7 @@ outside_take(struct outside *outside, const usher_event *event, char *why, size_
     BROKEN(outside, "event %" PRIu64 " is of no kind", event->event_no);
 }
 
-/* --- the house, asked ------------------------------------------------------------------------------------------------------ */
+/* --- the house, asked ----------------------------------------------------------------------------------- */
 static bool
 check_balances(struct outside *outside, const struct outside_house *house)
 {
@@ -351,7 +352,8 @@ check_date(struct outside *outside, const struct outside_house *house, uint32_t 
         *block |= bit;
     }
     /* One page is enough: 16,384 seats. */
-    for (uint32_t i = 0; i < reply.seat_count && i < reply.free_block_count * 64u; i++) /* what no event ever named is free */
+    for (uint32_t i = 0; i < reply.seat_count && i < reply.free_block_count * 64u;
+         i++) /* what no event ever named is free */
         if (!(reply.free_block[i / 64] >> i % 64 & 1))
             BROKEN(outside, "S5: seat %u of %u/%u is taken, and no event says so", i + 1, concert_id, date_id);
     return true;

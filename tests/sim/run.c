@@ -2,7 +2,8 @@
  *
  * Each try runs in a child, for a core that is wrong may well abort: the tape is shared, so nothing is lost with the
  * child. What failed is then made short by delta debugging: play the tape again without these steps, and if it still
- * fails, forget them. Steps name what people got, not numbers, so what is left out does not change what the rest means. */
+ * fails, forget them. Steps name what people got, not numbers, so what is left out does not change what the rest means.
+ */
 #define _XOPEN_SOURCE 700 /* nftw */
 #define _DEFAULT_SOURCE
 #include "tests/sim/run.h"
@@ -24,13 +25,13 @@
 
 struct tries {
     struct tape *tape;
-    char why[sizeof ((struct tape_failure *)0)->why]; /* what failed first */
+    char why[sizeof((struct tape_failure *)0)->why]; /* what failed first */
     struct world_options options;
     time_t until;
     uint32_t count;
 };
 
-/* --- a child ---------------------------------------------------------------------------------------------------------- */
+/* --- a child -------------------------------------------------------------------------------------------- */
 /* Wait for a child; if it died, say so as the failure. True if everything held. */
 static bool
 child_held(struct tape *tape, pid_t child)
@@ -69,7 +70,7 @@ fork_child(bool quiet, unsigned seconds)
     return child;
 }
 
-/* --- playing a list of steps --------------------------------------------------------------------------------------------- */
+/* --- playing a list of steps ---------------------------------------------------------------------------- */
 static bool
 play_list(struct tape *tape, const struct world_options *options, const uint32_t *steps, uint32_t count)
 {
@@ -121,7 +122,7 @@ still_fails(struct tries *tries, const uint32_t *steps, uint32_t count)
     return !child_held(tape, child) && is_same_failure(tape->failure.why, tries->why);
 }
 
-/* --- making it short ------------------------------------------------------------------------------------------------------ */
+/* --- making it short ------------------------------------------------------------------------------------ */
 /* Leave chunks of this many steps out, from the end on, as long as it still fails. Returns how many steps are left. */
 static uint32_t
 leave_out(struct tries *tries, uint32_t *steps, uint32_t count, uint32_t chunk)
@@ -244,8 +245,8 @@ report(const struct profile *profile, struct tape *tape, const char *folder, uin
     memcpy(tries.why, tape->failure.why, sizeof tries.why);
     for (uint32_t i = 0; i < count; i++)
         steps[i] = i;
-    fprintf(stderr, "usher-sim: seed %" PRIu64 " failed after %" PRIu64 " commands, at step %u of %u: %s\n", profile->seed,
-            tape->counts.commands, tape->failure.step, count, tape->failure.why);
+    fprintf(stderr, "usher-sim: seed %" PRIu64 " failed after %" PRIu64 " commands, at step %u of %u: %s\n",
+            profile->seed, tape->counts.commands, tape->failure.step, count, tape->failure.why);
     if (profile->audit_every > 1)
         tries.options.audit_every = profile->audit_every;
     if (!still_fails(&tries, steps, count)) {
@@ -258,8 +259,8 @@ report(const struct profile *profile, struct tape *tape, const char *folder, uin
         fprintf(stderr, "%u steps of %u are left after %u tries. As a scene:\n\n", count, first_count, tries.count);
         scene_print(stderr, tape, steps, count);
     }
-    fprintf(stderr, "\nrepeat: usher-sim --seed %" PRIu64 " --commands %" PRIu64 " --users %u --hours %g\n", profile->seed,
-            profile->commands, profile->users, profile->hours);
+    fprintf(stderr, "\nrepeat: usher-sim --seed %" PRIu64 " --commands %" PRIu64 " --users %u --hours %g\n",
+            profile->seed, profile->commands, profile->users, profile->hours);
     tape->counts = counts;
     free(steps);
 }

@@ -35,8 +35,7 @@ print_line(struct printer *printer, const char *line)
     fprintf(printer->out, "\\n\");\n");
 }
 
-static void
-add(char *line, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void add(char *line, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 static void
 add(char *line, size_t size, const char *format, ...)
@@ -49,12 +48,15 @@ add(char *line, size_t size, const char *format, ...)
     va_end(arguments);
 }
 
-/* --- who and with what --------------------------------------------------------------------------------------------------- */
+/* --- who and with what ---------------------------------------------------------------------------------- */
 static void
 add_actor(char *line, size_t size, const struct step *step)
 {
-    static const char *const names[] = {[ACTOR_GATEWAY] = "gateway", [ACTOR_ADMIN] = "admin", [ACTOR_DESK] = "desk",
-                                        [ACTOR_GATE] = "gate", [ACTOR_NOBODY] = "nobody"};
+    static const char *const names[] = {[ACTOR_GATEWAY] = "gateway",
+                                        [ACTOR_ADMIN] = "admin",
+                                        [ACTOR_DESK] = "desk",
+                                        [ACTOR_GATE] = "gate",
+                                        [ACTOR_NOBODY] = "nobody"};
 
     if (step->actor == ACTOR_PERSON)
         add(line, size, "p%u", step->person);
@@ -120,14 +122,14 @@ is_zero(const usher_field *field, const uint8_t *body)
         memcpy(&count, body + field->count_offset, sizeof count);
         return count == 0;
     }
-    size_t size = field->kind == USHER_KIND_TEXT ? field->most
+    size_t size = field->kind == USHER_KIND_TEXT                                   ? field->most
                   : field->kind == USHER_KIND_UUID || field->kind == USHER_KIND_ID ? 16
-                  : field->kind == USHER_KIND_KEY                                   ? 32
-                  : field->kind == USHER_KIND_SIGNATURE                             ? 64
-                  : field->kind == USHER_KIND_U8 || field->kind == USHER_KIND_ENUM  ? 1
-                  : field->kind == USHER_KIND_U16                                   ? 2
-                  : field->kind == USHER_KIND_U32                                   ? 4
-                                                                                    : 8;
+                  : field->kind == USHER_KIND_KEY                                  ? 32
+                  : field->kind == USHER_KIND_SIGNATURE                            ? 64
+                  : field->kind == USHER_KIND_U8 || field->kind == USHER_KIND_ENUM ? 1
+                  : field->kind == USHER_KIND_U16                                  ? 2
+                  : field->kind == USHER_KIND_U32                                  ? 4
+                                                                                   : 8;
     return memcmp(body + field->offset, zeros, size) == 0;
 }
 
@@ -160,7 +162,7 @@ add_fields(char *line, size_t size, const struct tape *tape, const struct step *
         add(line, size, " id=i%u", step->id);
 }
 
-/* --- steps ------------------------------------------------------------------------------------------------------------------- */
+/* --- steps ---------------------------------------------------------------------------------------------- */
 static void
 print_ask(struct printer *printer, const struct step *step, bool fails)
 {

@@ -53,7 +53,7 @@ seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* --- options ------------------------------------------------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------------------------------------- */
 static void
 usage(FILE *out)
 {
@@ -100,7 +100,7 @@ static void
 read_options(int argc, char **argv, struct settings *settings)
 {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'n'},
+        {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'n'},
         {"commands", required_argument, NULL, 'c'}, {"users", required_argument, NULL, 'u'},
         {"hours", required_argument, NULL, 'h'},    {"jobs", required_argument, NULL, 'j'},
         {"minutes", required_argument, NULL, 'm'},  {"shrink", required_argument, NULL, 'r'},
@@ -145,7 +145,7 @@ read_options(int argc, char **argv, struct settings *settings)
     }
 }
 
-/* --- jobs ------------------------------------------------------------------------------------------------------------------- */
+/* --- jobs ----------------------------------------------------------------------------------------------- */
 static void
 add_counts(struct tape_counts *sum, const struct tape_counts *counts)
 {
@@ -196,14 +196,15 @@ static void
 say_unseen(const struct tape_counts *sum)
 {
     /* Those that the connection answers, or only a failing disk brings about, or that need thousands of entries. */
-    static const usher_result others[] = {
-        USHER_FRAME_SIZE,     USHER_FRAME_VERSION,   USHER_FRAME_CHECK,       USHER_FRAME_HEADER,
-        USHER_OPCODE_UNKNOWN, USHER_BODY_SIZE,       USHER_FIELD_INVALID,     USHER_REQUEST_ID_MISSING,
-        USHER_GOING_AWAY,     USHER_HELLO_MISSING,   USHER_HELLO_REPEATED,    USHER_SIGNATURE_WRONG,
-        USHER_CLIENT_UNKNOWN, USHER_ROLE_REFUSED,    USHER_BUSY,              USHER_NOT_EXECUTED,
-        USHER_STORAGE_FAULT,  USHER_STORAGE_FULL,    USHER_TOKEN_MISSING,     USHER_TOKEN_MALFORMED,
-        USHER_TOKEN_FORGED,   USHER_TOKEN_OTHER_USER, USHER_TOKEN_UNKNOWN_KEY, USHER_TOO_MANY,
-        USHER_EVENTS_LOST};
+    static const usher_result others[] = {USHER_FRAME_SIZE,       USHER_FRAME_VERSION,      USHER_FRAME_CHECK,
+                                          USHER_FRAME_HEADER,     USHER_OPCODE_UNKNOWN,     USHER_BODY_SIZE,
+                                          USHER_FIELD_INVALID,    USHER_REQUEST_ID_MISSING, USHER_GOING_AWAY,
+                                          USHER_HELLO_MISSING,    USHER_HELLO_REPEATED,     USHER_SIGNATURE_WRONG,
+                                          USHER_CLIENT_UNKNOWN,   USHER_ROLE_REFUSED,       USHER_BUSY,
+                                          USHER_NOT_EXECUTED,     USHER_STORAGE_FAULT,      USHER_STORAGE_FULL,
+                                          USHER_TOKEN_MISSING,    USHER_TOKEN_MALFORMED,    USHER_TOKEN_FORGED,
+                                          USHER_TOKEN_OTHER_USER, USHER_TOKEN_UNKNOWN_KEY,  USHER_TOO_MANY,
+                                          USHER_EVENTS_LOST};
     size_t count;
     const usher_message *messages = usher_messages(&count);
 
@@ -242,8 +243,8 @@ run_jobs(const struct settings *settings, struct tape_counts *sum, uint64_t *end
     struct job jobs[JOBS_MOST] = {{0}};
     double until = settings->minutes > 0 ? seconds_now() + settings->minutes * 60 : 1e18;
     uint64_t begun = 0, failures = 0, running = 0;
-    struct tape_counts *shared = mmap(NULL, settings->jobs * sizeof *shared, PROT_READ | PROT_WRITE,
-                                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct tape_counts *shared =
+        mmap(NULL, settings->jobs * sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (shared == MAP_FAILED) {
         perror("usher-sim: mmap");

@@ -73,7 +73,7 @@ tape_put(struct tape *tape, const void *bytes, size_t size)
     return at;
 }
 
-/* --- making steps --------------------------------------------------------------------------------------------------- */
+/* --- making steps --------------------------------------------------------------------------------------- */
 static const usher_field *
 find(const usher_layout *layout, const char *name)
 {
@@ -128,7 +128,7 @@ step_ask(struct tape *tape, struct step *step, uint16_t opcode, const void *body
     return step->body != 0 && (count == 0 || step->references != 0);
 }
 
-/* --- words: the same bytes that a scene makes from them --------------------------------------------------------------- */
+/* --- words: the same bytes that a scene makes from them ------------------------------------------------- */
 usher_uuid
 word_person(uint32_t number)
 {

@@ -95,12 +95,12 @@ void tape_close(struct tape *tape);
 bool tape_add(struct tape *tape, const struct step *step);
 uint32_t tape_put(struct tape *tape, const void *bytes, size_t size);
 
-/* --- making steps --------------------------------------------------------------------------------------------------- */
+/* --- making steps --------------------------------------------------------------------------------------- */
 /* A step with this request; references beside it. The body's token, id and user are not read. */
 bool step_ask(struct tape *tape, struct step *step, uint16_t opcode, const void *body,
               const struct reference *reservation, uint16_t reservation_count, const struct reference *payment);
 
-/* --- words ------------------------------------------------------------------------------------------------------------- */
+/* --- words ---------------------------------------------------------------------------------------------- */
 usher_uuid word_person(uint32_t number);
 usher_id word_id(uint32_t number);
 usher_key word_key(char letter, uint32_t number); /* 'c' for a code, 'k' for a client's key */

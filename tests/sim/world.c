@@ -13,7 +13,7 @@
 
 #define NEVER_MS UINT64_MAX
 
-/* --- failing ----------------------------------------------------------------------------------------------------------- */
+/* --- failing -------------------------------------------------------------------------------------------- */
 bool
 world_fail(struct world *world, uint32_t step, const char *format, ...)
 {
@@ -30,7 +30,7 @@ world_fail(struct world *world, uint32_t step, const char *format, ...)
     return false;
 }
 
-/* --- opening --------------------------------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------------- */
 void
 world_open(struct world *world, struct tape *tape, const struct world_options *options)
 {
@@ -82,7 +82,7 @@ world_now_ms(const struct world *world)
     return world->now_ms;
 }
 
-/* --- comparing answers --------------------------------------------------------------------------------------------------- */
+/* --- comparing answers ---------------------------------------------------------------------------------- */
 /* The encoded form of what the model expects; SIZE_MAX if it can't be sent. */
 static size_t
 encode_expected(struct world *world, const struct model_answer *expected)
@@ -140,7 +140,7 @@ compare(struct world *world, uint32_t step, const usher_message *message, struct
     return true;
 }
 
-/* --- what is checked between batches --------------------------------------------------------------------------------------- */
+/* --- what is checked between batches -------------------------------------------------------------------- */
 static usher_result
 ask_house(void *context, uint16_t opcode, const usher_uuid *user, const void *body, void *reply)
 {
@@ -211,9 +211,8 @@ static bool
 audit(struct world *world, uint32_t step)
 {
     char why[256];
-    const struct outside_house house = {.context = world,
-                                        .ask = ask_house,
-                                        .is_swept = core_next_due_ms(world->core, world->now_ms) > world->now_ms};
+    const struct outside_house house = {
+        .context = world, .ask = ask_house, .is_swept = core_next_due_ms(world->core, world->now_ms) > world->now_ms};
 
     world->tape->counts.audits++;
     world->since_audit = 0;
@@ -255,7 +254,7 @@ world_end(struct world *world)
     return !world->tape->failure.failed && (world->since_audit == 0 || audit(world, UINT32_MAX));
 }
 
-/* --- batches --------------------------------------------------------------------------------------------------------------- */
+/* --- batches -------------------------------------------------------------------------------------------- */
 /* The stamp that a batch at this moment gets: never before the last (X1). */
 static uint64_t
 stamp_of(struct world *world, uint64_t at_ms)
@@ -333,7 +332,8 @@ play_touch(struct world *world, uint32_t step, const usher_touch_request *touch)
 {
     memcpy(world->bodies, touch, sizeof *touch);
     world->ask_count = 1;
-    world->asks[0] = (struct world_ask){.step = step, .message = usher_message_of(USHER_OPCODE_TOUCH), .is_trace = true};
+    world->asks[0] =
+        (struct world_ask){.step = step, .message = usher_message_of(USHER_OPCODE_TOUCH), .is_trace = true};
     return play_commands(world, world->now_ms, step);
 }
 
@@ -377,7 +377,7 @@ play_consume(struct world *world, uint32_t step, uint32_t most)
     return true;
 }
 
-/* --- the model alone ------------------------------------------------------------------------------------------------------ */
+/* --- the model alone ------------------------------------------------------------------------------------ */
 /* Take the model's answer for the house's. */
 static void
 believe(struct world *world, const struct world_ask *ask, const struct model_answer *expected)
@@ -409,8 +409,8 @@ play_model(struct world *world, uint64_t at_ms)
         const struct world_ask *ask = &world->asks[i];
         const struct model_request request = model_request_of(world, ask);
         bool asks = ask->message->kind == USHER_MESSAGE_QUERY;
-        struct model_answer expected = asks ? model_query(world->model, &request, world->now_ms, &touch)
-                                            : model_apply(world->model, &request);
+        struct model_answer expected =
+            asks ? model_query(world->model, &request, world->now_ms, &touch) : model_apply(world->model, &request);
         believe(world, ask, &expected);
     }
     if (!touch.renew && !touch.claim)

@@ -15,7 +15,7 @@ static const struct {
     [ACTOR_GATE] = {USHER_ROLE_OBSERVER, 4},  [ACTOR_NOBODY] = {USHER_ROLE_NONE, 0},
 };
 
-/* --- people ------------------------------------------------------------------------------------------------------------- */
+/* --- people --------------------------------------------------------------------------------------------- */
 static void *
 grown(void *at, size_t *room, size_t count, size_t size)
 {
@@ -56,7 +56,8 @@ got_token(struct world_person *person, uint32_t queue_id, uint64_t position, uin
     const struct world_token token = {.queue_id = queue_id, .step = step, .position = position};
     size_t count = person->token.count;
 
-    if (count > 0 && person->token.at[count - 1].queue_id == queue_id && person->token.at[count - 1].position == position)
+    if (count > 0 && person->token.at[count - 1].queue_id == queue_id &&
+        person->token.at[count - 1].position == position)
         return;
     person->token.at = grown(person->token.at, &person->token.room, count, sizeof *person->token.at);
     person->token.at[person->token.count++] = token;
@@ -94,7 +95,7 @@ world_remember(struct world *world, const struct world_ask *ask, const void *rep
         got_number(&person->refund, ((const usher_refund_reply *)reply)->refund_id, ask->step, 0);
 }
 
-/* --- fields ----------------------------------------------------------------------------------------------------------------- */
+/* --- fields --------------------------------------------------------------------------------------------- */
 static const usher_field *
 find(const usher_layout *layout, const char *name)
 {
@@ -113,7 +114,7 @@ set_field(const usher_layout *layout, uint8_t *body, const char *name, const voi
         memcpy(body + field->offset, value, size);
 }
 
-/* --- tokens ----------------------------------------------------------------------------------------------------------------- */
+/* --- tokens --------------------------------------------------------------------------------------------- */
 /* Which token the step shows; false if its person has no such token. */
 static bool
 choose_token(struct world *world, struct step *step, struct world_token *token)
@@ -170,7 +171,7 @@ fill_asker(struct world *world, struct step *step, struct world_ask *ask, uint8_
     return true;
 }
 
-/* --- references --------------------------------------------------------------------------------------------------------- */
+/* --- references ----------------------------------------------------------------------------------------- */
 static bool
 resolve(struct world *world, struct reference *reference, bool is_payment, uint64_t *number)
 {
@@ -252,7 +253,7 @@ hash_body(struct world *world, const struct world_ask *ask, uint8_t *body)
     return hash;
 }
 
-/* --- a step ------------------------------------------------------------------------------------------------------------- */
+/* --- a step --------------------------------------------------------------------------------------------- */
 void
 world_prepare(struct world *world, uint32_t number)
 {
