@@ -19,8 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "server/store/folder.h"
 
 static enum directory_status
 complain(const char *path, int reason, char *why, size_t why_size)
@@ -129,8 +130,9 @@ static enum directory_status
 open_with(const char *path, int kind, int *lock, char *why, size_t why_size)
 {
     *lock = -1;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return complain(path, errno, why, why_size);
+    int error = folder_make(path);
+    if (error != 0)
+        return complain(path, error, why, why_size);
     enum directory_status status = look_inside(path, why, why_size);
     if (status != DIRECTORY_OK)
         return status;

@@ -437,6 +437,27 @@ a_directory_that_is_not_writable_is_refused(void **state)
     test_server_close(&server);
 }
 
+/* X3: a new data directory's name is forced to the disk with it; a folder that may be written to and not listed can't
+ * be synced, and holds one all the same. */
+static void
+a_data_directory_is_made_where_nobody_may_list(void **state)
+{
+    struct test_server server;
+    char folder[TEST_PATH_MOST];
+    (void)state;
+
+    test_server_open(&server);
+    strcpy(folder, server.data);
+    assert_int_equal(mkdir(folder, 0300), 0);
+    assert_true(snprintf(server.data, sizeof server.data, "%s/deeper/", folder) < (int)sizeof server.data);
+    test_server_start(&server, "--quiet", NULL);
+    assert_int_equal(test_server_stop(&server, SIGTERM), 0);
+    test_server_start(&server, "--quiet", NULL);
+    assert_int_equal(test_server_stop(&server, SIGTERM), 0);
+    assert_int_equal(chmod(folder, 0700), 0);
+    test_server_close(&server);
+}
+
 /* Raise the schema in the store's first meta row, as a newer usherd would have written it. */
 static void
 write_newer_schema(const struct test_server *server)
@@ -659,6 +680,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_second_usherd_on_one_directory_names_the_first),
         cmocka_unit_test(a_directory_that_is_not_one_is_left_alone),
         cmocka_unit_test(a_directory_that_is_not_writable_is_refused),
+        cmocka_unit_test(a_data_directory_is_made_where_nobody_may_list),
         cmocka_unit_test(data_of_a_newer_schema_is_refused),
         cmocka_unit_test(a_full_map_stops_writes_while_reads_go_on),
         cmocka_unit_test(a_port_in_use_is_named_and_free_again_after_a_kill),

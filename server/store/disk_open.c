@@ -17,6 +17,7 @@
 #include "server/store/digest.h"
 #include "server/store/disk.h"
 #include "server/store/disk_open.h"
+#include "server/store/folder.h"
 #include "server/store/journal.h"
 #include "server/store/migrate.h"
 #include "server/store/snapshot.h"
@@ -119,9 +120,10 @@ check_directory(const struct opening *opening)
     enum store_status status;
     struct statfs system;
     DIR *directory;
+    int error = folder_make(path);
 
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return refuse_error(opening, path, errno);
+    if (error != 0)
+        return refuse_error(opening, path, error);
     directory = opendir(path);
     if (directory == NULL)
         return refuse_error(opening, path, errno);

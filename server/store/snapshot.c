@@ -11,6 +11,7 @@
 
 #include "server/store/consumer.h"
 #include "server/store/disk.h"
+#include "server/store/folder.h"
 #include "server/store/history.h"
 #include "server/store/snapshot.h"
 
@@ -254,28 +255,6 @@ copy_pages(const struct store *store, int descriptor)
     return error != 0 ? error : fsync(descriptor) != 0 ? errno : 0;
 }
 
-/* A new name is on the disk when its folder is. */
-static int
-sync_folder(const char *file)
-{
-    char folder[PATH_MAX];
-    char *slash;
-    int descriptor, error;
-
-    snprintf(folder, sizeof folder, "%s", file);
-    slash = strrchr(folder, '/');
-    if (slash == NULL)
-        strcpy(folder, ".");
-    else
-        slash[slash == folder] = '\0';
-    descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0)
-        return errno;
-    error = fsync(descriptor) != 0 && errno != EINVAL ? errno : 0; /* not every file system can */
-    close(descriptor);
-    return error;
-}
-
 /* Over no other file; where the file system can't promise that (EINVAL), the look before the copy has to do. */
 static int
 give_name(const struct copying *copying)
@@ -305,7 +284,7 @@ write_draft(const struct store *store, const struct copying *copying)
     if (error == 0)
         error = give_name(copying);
     if (error == 0)
-        error = sync_folder(copying->file);
+        error = folder_sync_name(copying->file);
     else
         unlink(copying->draft);
     return error != 0 ? copy_failed(copying, copying->file, error) : STORE_OK;
