@@ -1,11 +1,14 @@
 /* data_help.c: see data_help.h. */
 #include "tests/data_help.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#define PAUSE_MS    2
+#define PATIENCE_MS 60000
 
 /* --- a house that has sold ------------------------------------------------------------------------------------ */
 static void
@@ -132,10 +135,12 @@ data_stage_stop(struct data_stage *stage, int signal_no)
     static const usher_info_request nothing;
     usher_info_reply info;
 
-    do {
+    ask(stage, USHER_OPCODE_INFO, &nothing, &info);
+    for (int waited_ms = 0; info.history_event_no < info.last_event_no; waited_ms += PAUSE_MS) {
+        assert_in_range(waited_ms, 0, PATIENCE_MS);
+        poll(NULL, 0, PAUSE_MS);
         ask(stage, USHER_OPCODE_INFO, &nothing, &info);
-        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    } while (info.history_event_no < info.last_event_no);
+    }
     charge(stage, 6, 60); /* something for the journal */
     wire_close(&stage->admin);
     test_server_stop(&stage->server, signal_no);
