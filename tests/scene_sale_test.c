@@ -284,6 +284,22 @@ polls_must_fit_twice_into_every_lease(void **state)
                 "policy poll_ms_min=59999 poll_ms_max=59999\n");
 }
 
+/* Q6: a new queue begins with the usual lease, which must fit the house's polls like any other; a name may change whatever
+ * they are. */
+static void
+a_new_queue_must_fit_the_polls_of_the_house(void **state)
+{
+    play(state, "queue 0 policy waiting_lease_ms=86400000\n"
+                "policy poll_ms_max=120000\n" /* with its jitter 150000: half of the usual lease */
+                "@1000 admin put_queue queue=2 name=second -> POLICY_CONFLICT detail=2\n"
+                "admin queues first_page=yes -> OK count=1\n"
+                "admin put_queue queue=0 name=renamed -> OK created=no\n"
+                "admin put_queue queue=2 name='' -> POLICY_CONFLICT\n" /* the upper one in results.def */
+                "policy poll_ms_max=119999\n"
+                "admin put_queue queue=2 name=second -> OK created=yes\n"
+                "policy poll_ms_max=120000 -> POLICY_CONFLICT detail=2\n");
+}
+
 /* Q7: the constraint between active_ms and active_total_ms. */
 static void
 active_time_is_never_longer_than_the_total(void **state)
@@ -505,6 +521,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(without_admissions_the_estimate_is_unknown),
         cmocka_unit_test_scene(the_next_poll_grows_with_the_rank_and_stays_under_half_the_lease),
         cmocka_unit_test_scene(polls_must_fit_twice_into_every_lease),
+        cmocka_unit_test_scene(a_new_queue_must_fit_the_polls_of_the_house),
         cmocka_unit_test_scene(active_time_is_never_longer_than_the_total),
         cmocka_unit_test_scene(only_an_active_token_may_see_dates_hold_charge_and_pay),
         cmocka_unit_test_scene(a_used_token_may_still_read_what_it_bought),

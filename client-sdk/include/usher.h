@@ -313,7 +313,8 @@ USHER_API usher_status usher_info(usher_client *client, const usher_info_request
 
 /* --- the organiser's own: admins only; the lists observers as well --- */
 
-/* Make or rename a queue; its policies begin at their defaults. Results: CATALOGUE_INVALID, TOO_MANY. */
+/* Make or rename a queue; its policies begin at their defaults.
+ * Results: POLICY_CONFLICT (the default lease does not fit poll_ms_max), CATALOGUE_INVALID, TOO_MANY. */
 USHER_API usher_status usher_put_queue(usher_client *client, const usher_put_queue_request *request,
                                        usher_put_queue_reply *reply);
 /* Open, pause or freeze a queue (Q9). Results: QUEUE_NOT_FOUND. */

@@ -198,5 +198,7 @@ void catalogue_changed(struct core *core, uint32_t queue_id, uint32_t concert_id
 
 /* --- policy.c --- */
 uint64_t queue_policy(const struct queue_record *queue, enum queue_policy policy);
+/* Whether its policies and the house's don't contradict each other (Q6, Q7). */
+bool queue_fits(const struct core *core, const struct queue_record *queue);
 
 #endif

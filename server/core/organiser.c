@@ -16,14 +16,17 @@ core_put_queue(struct core *core, const struct core_request *request, const void
     uint64_t queue_no = store_find_queue(core->store, ask->queue_id);
 
     (void)request;
+    if (queue_no != 0)
+        store_get_queue(core->store, queue_no, &queue);
+    else
+        store_default_queue(&queue);
+    if (queue_no == 0 && !queue_fits(core, &queue)) /* Q6; of one that is there set_policy sees to it */
+        return core_refuse_detail(core, USHER_POLICY_CONFLICT, ask->queue_id);
     if (ask->name[0] == '\0')
         return USHER_CATALOGUE_INVALID;
-    if (queue_no != 0) {
-        store_get_queue(core->store, queue_no, &queue);
-    } else {
+    if (queue_no == 0) {
         if (core->house.last_queue_no >= CORE_QUEUES_MOST)
             return core_refuse_detail(core, USHER_TOO_MANY, CORE_QUEUES_MOST);
-        store_default_queue(&queue);
         queue.queue_no = ++core_house(core)->last_queue_no;
         queue.queue_id = ask->queue_id;
     }

@@ -41,6 +41,12 @@ is_consistent(const uint64_t *house, const uint64_t *queue)
            queue[QUEUE_POLICY_active_ms] <= queue[QUEUE_POLICY_active_total_ms];
 }
 
+bool
+queue_fits(const struct core *core, const struct queue_record *queue)
+{
+    return is_consistent(core->house.policy, queue->policy);
+}
+
 static const struct policy *
 find(const struct policy *policies, size_t count, const char *name)
 {
@@ -100,7 +106,7 @@ set_of_queue(struct core *core, const usher_set_policy_request *ask, uint64_t *b
     size_t index = (size_t)(policy - queue_policies);
     *before = queue.policy[index];
     queue.policy[index] = ask->value;
-    if (!is_consistent(core->house.policy, queue.policy))
+    if (!queue_fits(core, &queue))
         return core_refuse_detail(core, USHER_POLICY_CONFLICT, ask->queue_id);
     store_put_queue(core->store, &queue);
     core_emit(core, USHER_EVENT_QUEUE_CHANGED, 0, (struct event_row){.queue_id = ask->queue_id});

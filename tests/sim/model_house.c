@@ -13,6 +13,16 @@ queue_changed(struct model *model, uint32_t queue_id)
     m_emit(model, USHER_EVENT_QUEUE_CHANGED, NOBODY, (usher_event){.queue_id = queue_id});
 }
 
+/* Q6 and Q7: what must hold between the policies of the house and those of a queue. */
+static bool
+agree(const uint64_t *house, const uint64_t *queue)
+{
+    uint64_t poll_ms = house[HOUSE_poll_ms_max] + house[HOUSE_poll_ms_max] / 4;
+
+    return house[HOUSE_poll_ms_min] <= house[HOUSE_poll_ms_max] && poll_ms < queue[QUEUE_waiting_lease_ms] / 2 &&
+           queue[QUEUE_active_ms] <= queue[QUEUE_active_total_ms];
+}
+
 usher_result
 model_put_queue(struct model *model, const struct model_request *request, const void *body, void *out)
 {
@@ -21,14 +31,16 @@ model_put_queue(struct model *model, const struct model_request *request, const 
     struct m_queue *queue = m_queue_find(model, ask->queue_id);
 
     (void)request;
+    struct m_queue fresh = {.id = ask->queue_id};
+    for (size_t i = 0; i < QUEUE_POLICIES; i++)
+        fresh.policy[i] = model_queue_policies[i].usual;
+    if (queue == NULL && !agree(model->policy, fresh.policy))
+        return m_refuse(model, USHER_POLICY_CONFLICT, ask->queue_id);
     if (ask->name[0] == '\0')
         return USHER_CATALOGUE_INVALID;
     if (queue == NULL && model->queue.count >= QUEUES_MOST)
         return m_refuse(model, USHER_TOO_MANY, QUEUES_MOST);
     if (queue == NULL) {
-        struct m_queue fresh = {.id = ask->queue_id};
-        for (size_t i = 0; i < QUEUE_POLICIES; i++)
-            fresh.policy[i] = model_queue_policies[i].usual;
         ADD(&model->queue, fresh);
         queue = &model->queue.at[model->queue.count - 1];
         reply->created = 1;
@@ -94,16 +106,6 @@ model_queues(struct model *model, const struct model_request *request, const voi
 }
 
 /* --- policies ------------------------------------------------------------------------------------------- */
-/* Q6 and Q7: what must hold between the policies of the house and those of a queue. */
-static bool
-agree(const uint64_t *house, const uint64_t *queue)
-{
-    uint64_t poll_ms = house[HOUSE_poll_ms_max] + house[HOUSE_poll_ms_max] / 4;
-
-    return house[HOUSE_poll_ms_min] <= house[HOUSE_poll_ms_max] && poll_ms < queue[QUEUE_waiting_lease_ms] / 2 &&
-           queue[QUEUE_active_ms] <= queue[QUEUE_active_total_ms];
-}
-
 static size_t
 policy_named(const struct model_policy *policies, size_t count, const char *name)
 {
