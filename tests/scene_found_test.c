@@ -81,6 +81,53 @@ a_refunded_seat_that_is_gone_with_its_plan_is_refunded(void **state)
                 "@4 desk receipt user=ann payment=ann.1 -> ALREADY_REFUNDED\n");
 }
 
+/* SPEC 5, Q9, Q3: a token's absolute end does not move with a freeze, so a waiter may outlive it while the lease stands
+ * still. The slot goes to the next who is there; an admission of no length would keep it from everybody. */
+static void
+who_has_outlived_its_token_by_a_long_freeze_is_not_admitted(void **state)
+{
+    play(state, "policy token_ms_max=60000\n"
+                "queue 0 policy admit_batch=1\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 bob join -> OK state=waiting token.ends=61000\n"
+                "@2000 admin set_mode queue=0 mode=frozen -> OK\n"
+                "@60000 cat join -> OK state=waiting token.ends=120000\n"
+                "@61000 admin set_mode queue=0 mode=open -> OK frozen=59000\n"
+                "events queue_changed lapsed:user=bob admitted:user=cat\n"
+                "@61000 bob place -> OK state=expired\n"
+                "@61000 bob join -> OK state=waiting position=4\n"); /* Q8: at the back of the line */
+}
+
+/* SPEC 5, Q9: one millisecond before its end the token is good: admitted, and over at the end. */
+static void
+who_has_not_outlived_its_token_is_admitted_after_a_freeze(void **state)
+{
+    play(state, "policy token_ms_max=60000\n"
+                "queue 0 policy admit_batch=1\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 bob join -> OK state=waiting token.ends=61000\n"
+                "@2000 admin set_mode queue=0 mode=frozen -> OK\n"
+                "@60999 admin set_mode queue=0 mode=open -> OK\n"
+                "events queue_changed admitted:user=bob\n"
+                "@60999 bob place -> OK state=active until=61000\n"
+                "@61000 bob place -> OK state=expired\n");
+}
+
+/* X2: a token's absolute end that fell into a downtime counts as the grace's end, for who still waits as well. */
+static void
+who_outlived_its_token_in_the_dark_is_admitted_until_the_grace_ends(void **state)
+{
+    play(state, "policy token_ms_max=60000\n"
+                "queue 0 policy admit_batch=1\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 bob join -> OK state=waiting position=2 token.ends=61000\n"
+                "down @100000\n"
+                "events joined:user=bob resumed admitted:user=bob:position=2\n"
+                "@100000 bob place -> OK state=active until=160000\n"
+                "@159999 bob place -> OK state=active\n"
+                "@160000 bob place -> OK state=expired\n");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -90,6 +137,9 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(a_version_of_seats_never_comes_again),
         cmocka_unit_test_scene(dates_count_a_hold_that_is_over_as_free),
         cmocka_unit_test_scene(a_refunded_seat_that_is_gone_with_its_plan_is_refunded),
+        cmocka_unit_test_scene(who_has_outlived_its_token_by_a_long_freeze_is_not_admitted),
+        cmocka_unit_test_scene(who_has_not_outlived_its_token_is_admitted_after_a_freeze),
+        cmocka_unit_test_scene(who_outlived_its_token_in_the_dark_is_admitted_until_the_grace_ends),
     };
     return usher_test_main(argc, argv, tests);
 }
