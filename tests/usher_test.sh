@@ -44,6 +44,7 @@ rows
     program id <<'rows'
 echo 0
 rows
+    program python3 </dev/null
     program cc </dev/null
     program g++ </dev/null
     program pkg-config <<'rows'
