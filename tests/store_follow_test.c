@@ -4,12 +4,15 @@
  * another what to do. So every interleaving is written down here, and nothing depends on time. */
 #define _GNU_SOURCE 1
 #include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +29,8 @@ enum order {
     ORDER_UNDONE,  /* a batch that is taken back, and one that fails at the call `argument` if there are so many */
     ORDER_IDLE,
     ORDER_HANG,    /* begin a batch and answer within it; it will be killed there */
+    ORDER_AGAIN,   /* end the batch that hangs and begin the next at once */
+    ORDER_END,     /* end it */
     ORDER_CONSUME, /* one step of the history consumer */
     ORDER_CONSUMER_ROWS
 };
@@ -132,6 +137,10 @@ carry_out(struct store *store, const struct told *told, uint64_t *number)
             return false;
         help_change(store, &(struct help_random){told->seed}, 50);
         return true;
+    case ORDER_AGAIN:
+        return store_commit(store, NULL, 0) == STORE_DONE && store_begin(store);
+    case ORDER_END:
+        return store_commit(store, NULL, 0) == STORE_DONE;
     case ORDER_CONSUME:
         *number = store_consumer_step(store, (uint32_t)told->argument);
         return true;
@@ -162,7 +171,7 @@ work(const struct help_folder *folder, const struct store_options *options, int 
         memset(&answered, 0, sizeof answered);
         answered.good = carry_out(store, &told, &answered.number);
         answered.position = store_position(store);
-        if (told.order != ORDER_HANG)
+        if (told.order != ORDER_HANG && told.order != ORDER_AGAIN)
             answered.journal_count = store_figures(store).journal_count;
         store_fault(store, &why);
         snprintf(answered.why, sizeof answered.why, "%s", why);
@@ -182,12 +191,18 @@ hear(const struct worker *worker)
 
 static uint64_t last_seed; /* one used twice would make two answers under one request id */
 
-static struct answered
-tell(const struct worker *worker, enum order order, uint64_t argument)
+static void
+say(const struct worker *worker, enum order order, uint64_t argument)
 {
     const struct told told = {order, argument, ++last_seed << 20};
 
     assert_int_equal(send(worker->socket, &told, sizeof told, 0), sizeof told);
+}
+
+static struct answered
+tell(const struct worker *worker, enum order order, uint64_t argument)
+{
+    say(worker, order, argument);
     return hear(worker);
 }
 
@@ -358,6 +373,85 @@ one_that_is_killed_within_its_transaction_hurts_nobody(void **state)
     all_agree(group);
 }
 
+/* Wait until the worker sleeps in a lock, be it a futex or a lock of a file. */
+static void
+wait_until_it_waits(const struct worker *worker)
+{
+    char path[64], text[32] = "";
+
+    snprintf(path, sizeof path, "/proc/%d/syscall", (int)worker->pid);
+    for (unsigned looks = 0; looks < 20000; looks++) {
+        FILE *file = fopen(path, "re");
+        long number;
+
+        assert_non_null(file);
+        number = fgets(text, sizeof text, file) == NULL ? -1 : strtol(text, NULL, 10);
+        fclose(file);
+        if (text[0] >= '0' && text[0] <= '9' && (number == SYS_futex || number == SYS_fcntl))
+            return;
+        usleep(1000);
+    }
+    fail_msg("it does not wait: %s", text);
+}
+
+/* A process that keeps a processor busy, so that one of low rank there comes late to what it was woken for. */
+static pid_t
+crowd_out(pid_t pid)
+{
+    const struct sched_param none = {0};
+    cpu_set_t one;
+    pid_t crowd;
+    int cpu = 0;
+
+    assert_int_equal(sched_getaffinity(0, sizeof one, &one), 0);
+    while (!CPU_ISSET(cpu, &one))
+        cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(pid, sizeof one, &one), 0);
+    assert_int_equal(sched_setscheduler(pid, SCHED_IDLE, &none), 0);
+    crowd = fork();
+    assert_true(crowd >= 0);
+    if (crowd == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sched_setaffinity(0, sizeof one, &one);
+        for (;;)
+            __asm__ volatile("");
+    }
+    return crowd;
+}
+
+/* S4, X4: a waiter that is killed just as its turn has come takes nobody else's turn along. (A robust mutex alone loses
+ * it: the dead one was the only one woken, and who has taken the mutex meanwhile knows of no waiter.) */
+static void
+one_that_is_killed_when_its_turn_has_come_leaves_nobody_waiting(void **state)
+{
+    struct group *group = *state;
+
+    for (unsigned number = 0; number < 3; number++)
+        start(group, number, &busy);
+    for (unsigned round = 1; round <= 5; round++) {
+        pid_t crowd;
+
+        must(tell(&group->worker[0], ORDER_HANG, 0));
+        say(&group->worker[1], ORDER_BATCH, 10);
+        wait_until_it_waits(&group->worker[1]);
+        crowd = crowd_out(group->worker[1].pid);
+        say(&group->worker[2], ORDER_BATCH, 10);
+        wait_until_it_waits(&group->worker[2]);
+        must(tell(&group->worker[0], ORDER_AGAIN, 0));
+        kill(group->worker[1].pid, SIGKILL);
+        kill(crowd, SIGKILL);
+        assert_int_equal(waitpid(crowd, NULL, 0), crowd);
+        stop(&group->worker[1], SIGKILL);
+        must(tell(&group->worker[0], ORDER_END, 0));
+        assert_int_equal(poll(&(struct pollfd){.fd = group->worker[2].socket, .events = POLLIN}, 1, 20000), 1);
+        must(hear(&group->worker[2]));
+        start(group, 1, &busy);
+        all_agree(group);
+    }
+}
+
 /* X4: a batch that is undone takes back its own changes alone, not what it followed when it began. */
 static void
 undoing_a_batch_keeps_what_was_followed(void **state)
@@ -449,6 +543,8 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(what_one_commits_every_other_shows, make_group, remove_group),
         cmocka_unit_test_setup_teardown(one_that_fell_behind_the_cut_opens_anew, make_group, remove_group),
         cmocka_unit_test_setup_teardown(one_that_is_killed_within_its_transaction_hurts_nobody, make_group,
+                                        remove_group),
+        cmocka_unit_test_setup_teardown(one_that_is_killed_when_its_turn_has_come_leaves_nobody_waiting, make_group,
                                         remove_group),
         cmocka_unit_test_setup_teardown(undoing_a_batch_keeps_what_was_followed, make_group, remove_group),
         cmocka_unit_test_setup_teardown(a_fault_while_following_leaves_memory_whole, make_group, remove_group),

@@ -6,7 +6,7 @@
  *     history     user_no, event_no, index (big-endian) -> history_record, the consumer's own
  *
  * Every value ends in a check of its table, key and bytes. One batch is one write transaction, begun by disk_begin (so
- * LMDB's lock orders the instances) and filled by disk_commit. An error before mdb_txn_commit means that nothing was
+ * the write lock orders the instances) and filled by disk_commit. An error before mdb_txn_commit means that nothing was
  * done. After it the outcome is unknown: the environment is closed, opened anew, and the meta row tells. */
 #include <assert.h>
 #include <errno.h>
@@ -166,11 +166,95 @@ disk_fail(const struct store *store, int error, const char *what)
     store_fail(store, status, "%s: %s: %s", store->disk->file, what, mdb_strerror(error));
 }
 
+/* --- transactions ----------------------------------------------------------------------------- */
+/* Nobody else is at this environment, or we are only allowed to read it. */
+static bool
+needs_no_lock(const struct disk *disk)
+{
+    return (disk->open_flags & (MDB_NOLOCK | MDB_RDONLY)) != 0;
+}
+
+static int
+take_write_lock(struct disk *disk)
+{
+    return needs_no_lock(disk) ? 0 : write_lock_take(&disk->write_lock, disk->env);
+}
+
+static void
+give_write_lock(struct disk *disk)
+{
+    if (!needs_no_lock(disk))
+        write_lock_give(&disk->write_lock, disk->env);
+}
+
+int
+disk_write_begin(struct disk *disk, MDB_txn **txn)
+{
+    int error = take_write_lock(disk);
+
+    if (error != 0)
+        return error;
+    error = lmdb_txn_begin(disk->env, 0, txn);
+    if (error != 0)
+        give_write_lock(disk);
+    return error;
+}
+
+int
+disk_write_commit(struct disk *disk, MDB_txn *txn)
+{
+    int error = lmdb_txn_commit(txn);
+
+    give_write_lock(disk);
+    return error;
+}
+
+void
+disk_write_abort(struct disk *disk, MDB_txn *txn)
+{
+    mdb_txn_abort(txn);
+    give_write_lock(disk);
+}
+
+int
+disk_read_new(struct disk *disk, MDB_txn **txn)
+{
+    int error = take_write_lock(disk);
+
+    if (error != 0)
+        return error;
+    error = lmdb_txn_begin(disk->env, MDB_RDONLY, txn);
+    give_write_lock(disk);
+    return error;
+}
+
+/* A process that was killed while it read keeps its pages from being used again until somebody notices. */
+static int
+check_readers(struct disk *disk)
+{
+    bool ours = disk->write != NULL; /* we hold the lock already */
+    int dead, error = ours ? 0 : take_write_lock(disk);
+
+    if (error != 0)
+        return error;
+    error = mdb_reader_check(disk->env, &dead);
+    if (!ours)
+        give_write_lock(disk);
+    return error;
+}
+
+void
+disk_clear_readers(struct disk *disk)
+{
+    if (disk->env != NULL)
+        (void)check_readers(disk); /* it will be tried again */
+}
+
 /* --- the environment -------------------------------------------------------------------------- */
 int
 disk_env_open(struct disk *disk)
 {
-    int dead, error = mdb_env_create(&disk->env);
+    int error = mdb_env_create(&disk->env);
 
     if (error != 0) {
         disk->env = NULL;
@@ -182,7 +266,7 @@ disk_env_open(struct disk *disk)
     if (error == 0)
         error = lmdb_env_open(disk->env, disk->file, disk->open_flags, 0600);
     if (error == 0)
-        error = mdb_reader_check(disk->env, &dead);
+        error = check_readers(disk);
     if (error != 0)
         disk_env_close(disk);
     return error;
@@ -222,8 +306,9 @@ disk_close(struct disk *disk)
     if (disk == NULL)
         return;
     if (disk->write != NULL)
-        mdb_txn_abort(disk->write);
+        disk_write_abort(disk, disk->write);
     disk_env_close(disk);
+    write_lock_close(&disk->write_lock);
     pthread_rwlock_destroy(&disk->env_lock);
     sweep_close(&disk->sweep);
     free(disk->journal_value.data);
@@ -242,7 +327,7 @@ env_open_anew(struct disk *disk)
     disk_env_close(disk);
     error = disk_env_open(disk);
     if (error == 0) {
-        error = lmdb_txn_begin(disk->env, MDB_RDONLY, &txn);
+        error = disk_read_new(disk, &txn);
         if (error == 0) {
             error = disk_tables_open(disk, txn, 0);
             if (error == 0)
@@ -260,16 +345,6 @@ env_open_anew(struct disk *disk)
     return error;
 }
 
-/* A process that was killed while it read keeps its pages from being used again until somebody notices. */
-void
-disk_clear_readers(struct disk *disk)
-{
-    int dead;
-
-    if (disk->env != NULL)
-        (void)mdb_reader_check(disk->env, &dead); /* it will be tried again */
-}
-
 /* --- a batch ---------------------------------------------------------------------------------- */
 bool
 disk_begin(struct store *store)
@@ -279,7 +354,7 @@ disk_begin(struct store *store)
 
     assert(disk->write == NULL);
     if (error == 0)
-        error = lmdb_txn_begin(disk->env, 0, &disk->write);
+        error = disk_write_begin(disk, &disk->write);
     if (error != 0) {
         disk->write = NULL;
         disk_fail(store, error, "can't begin to write");
@@ -297,7 +372,7 @@ void
 disk_abort(struct store *store)
 {
     if (store->disk->write != NULL)
-        mdb_txn_abort(store->disk->write);
+        disk_write_abort(store->disk, store->disk->write);
     store->disk->write = NULL;
 }
 
@@ -394,7 +469,7 @@ see_and_confirm(struct disk *disk, const struct disk_meta *meta, bool *there)
 {
     struct disk_meta now;
     MDB_txn *txn;
-    int error = lmdb_txn_begin(disk->env, 0, &txn);
+    int error = disk_write_begin(disk, &txn);
 
     if (error != 0)
         return error;
@@ -407,10 +482,10 @@ see_and_confirm(struct disk *disk, const struct disk_meta *meta, bool *there)
         error = disk_put_number(disk, txn, DISK_META, DISK_META_STORE, &now, sizeof now, 0);
     }
     if (error != 0 || !*there) {
-        mdb_txn_abort(txn);
+        disk_write_abort(disk, txn);
         return error;
     }
-    return lmdb_txn_commit(txn);
+    return disk_write_commit(disk, txn);
 }
 
 /* A commit failed: find out whether it is there. */
@@ -440,7 +515,7 @@ commit_write(struct store *store, const struct disk_meta *meta)
 {
     struct disk *disk = store->disk;
     uint64_t number = mdb_txn_id(disk->write);
-    int error = lmdb_txn_commit(disk->write);
+    int error = disk_write_commit(disk, disk->write);
 
     disk->write = NULL;
     if (error != 0) {
@@ -571,7 +646,7 @@ disk_read_begin(const struct store *store)
     if (error == 0 && disk->read != NULL) {
         error = lmdb_txn_renew(disk->read);
     } else if (error == 0) {
-        error = lmdb_txn_begin(disk->env, MDB_RDONLY, &disk->read);
+        error = disk_read_new(disk, &disk->read);
         if (error != 0)
             disk->read = NULL;
     }

@@ -9,6 +9,7 @@
 #include "server/store/internal.h"
 #include "server/store/lmdb_call.h"
 #include "server/store/sweep.h"
+#include "server/store/write_lock.h"
 
 /* --- for store.c ------------------------------------------------------------------------------ */
 void disk_close(struct disk *disk); /* NULL is welcome */
@@ -66,6 +67,7 @@ struct disk {
     bool pinned;    /* a snapshot: read is never reset */
     /* The consumer's thread holds it shared while it uses env; opening anew takes it alone. */
     pthread_rwlock_t env_lock;
+    struct write_lock write_lock;
     atomic_bool env_broken; /* a commit failed: the environment must be opened anew */
     struct disk_meta meta;  /* as it was on the disk when memory agreed with it */
     uint64_t seen;          /* LMDB's number of the last transaction that was followed */
@@ -120,5 +122,12 @@ int disk_digest_recount_history(const struct disk *disk, MDB_txn *txn, uint64_t 
 int disk_env_open(struct disk *disk);
 void disk_env_close(struct disk *disk);
 int disk_tables_open(struct disk *disk, MDB_txn *txn, unsigned flags);
+
+/* A transaction to write in, under the write lock. Ends by one of the two below. Returns LMDB's error. */
+int disk_write_begin(struct disk *disk, MDB_txn **txn);
+int disk_write_commit(struct disk *disk, MDB_txn *txn); /* the transaction is gone whatever the outcome */
+void disk_write_abort(struct disk *disk, MDB_txn *txn);
+/* A new transaction to read in. It needs a place in LMDB's table of readers, which is shared. */
+int disk_read_new(struct disk *disk, MDB_txn **txn);
 
 #endif

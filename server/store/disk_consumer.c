@@ -82,7 +82,7 @@ take_event(const struct disk *disk, MDB_txn *txn, struct intake *intake, const s
 
 /* Read up to `most` events after the cursor in a short transaction, so that nobody waits for it. */
 static int
-read_events(const struct disk *disk, uint32_t most, struct intake *intake)
+read_events(struct disk *disk, uint32_t most, struct intake *intake)
 {
     struct event_row event;
     MDB_cursor *cursor = NULL;
@@ -90,7 +90,7 @@ read_events(const struct disk *disk, uint32_t most, struct intake *intake)
     uint64_t number;
     MDB_val key = {sizeof number, &number}, value;
     size_t size;
-    int error = lmdb_txn_begin(disk->env, MDB_RDONLY, &txn);
+    int error = disk_read_new(disk, &txn);
 
     if (error != 0)
         return error;
@@ -157,15 +157,15 @@ write_intake(struct store *store, const struct intake *intake)
     MDB_txn *txn;
     int error;
 
-    if (lmdb_txn_begin(disk->env, 0, &txn) != 0)
+    if (disk_write_begin(disk, &txn) != 0)
         return STORE_STEP_FAILED;
     error = write_rows(disk, txn, intake);
     if (error != 0 || ordered_to_fail(store)) {
-        mdb_txn_abort(txn);
+        disk_write_abort(disk, txn);
         /* Another instance's consumer has taken them in meanwhile: done as well. */
         return error == MDB_KEYEXIST ? STORE_STEP_DONE : STORE_STEP_FAILED;
     }
-    if (lmdb_txn_commit(txn) != 0) {
+    if (disk_write_commit(disk, txn) != 0) {
         disk->env_broken = true; /* maybe it is there; the cursor will tell */
         return STORE_STEP_FAILED;
     }

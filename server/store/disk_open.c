@@ -267,20 +267,20 @@ open_file(const struct opening *opening, bool *fresh)
     int error = disk_env_open_first(disk, opening->options->directory);
 
     if (error == 0)
-        error = lmdb_txn_begin(disk->env, 0, &txn);
+        error = disk_write_begin(disk, &txn);
     if (error != 0)
         return refuse_error(opening, disk->file, error);
     error = mend_length(disk);
     status = error != 0 ? refuse_error(opening, disk->file, error) : check_meta(opening, txn, fresh);
     if (status != STORE_OK) {
-        mdb_txn_abort(txn);
+        disk_write_abort(disk, txn);
         return status;
     }
     error = *fresh ? write_fresh(opening->store, txn) : disk_tables_open(disk, txn, MDB_CREATE);
     if (error == 0)
-        error = lmdb_txn_commit(txn);
+        error = disk_write_commit(disk, txn);
     else
-        mdb_txn_abort(txn);
+        disk_write_abort(disk, txn);
     return error != 0 ? refuse_error(opening, disk->file, error) : migrate(opening);
 }
 
@@ -589,6 +589,7 @@ disk_new(const struct store_options *options)
     disk->sweep.journal_bytes = options->journal_bytes != 0 ? options->journal_bytes : JOURNAL_BYTES_USUAL;
     disk->sweep.pass_flag = TABLE_EVEN;
     pthread_rwlock_init(&disk->env_lock, NULL);
+    write_lock_open(&disk->write_lock);
     randombytes_buf(&disk->writer, sizeof disk->writer);
     return disk;
 }
@@ -655,7 +656,7 @@ open_snapshot_file(const struct opening *opening)
     enum store_status status;
 
     if (error == 0)
-        error = lmdb_txn_begin(disk->env, MDB_RDONLY, &disk->read);
+        error = disk_read_new(disk, &disk->read);
     if (error != 0) {
         disk->read = NULL;
         return refuse_error(opening, disk->file, error);

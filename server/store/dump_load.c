@@ -193,12 +193,12 @@ read_row(struct loading *loading, struct store_row *row, uint8_t key[CONSUMER_KE
 static bool
 commit_some(struct loading *loading, bool go_on)
 {
-    int error = lmdb_txn_commit(loading->txn);
+    int error = disk_write_commit(loading->disk, loading->txn);
 
     loading->txn = NULL;
     loading->uncommitted = 0;
     if (error == 0 && go_on)
-        error = lmdb_txn_begin(loading->disk->env, 0, &loading->txn);
+        error = disk_write_begin(loading->disk, &loading->txn);
     return error == 0 || failed(loading, loading->disk->file, error);
 }
 
@@ -348,7 +348,7 @@ open_file(struct loading *loading)
     disk->open_flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NOLOCK | MDB_NOSYNC;
     error = disk_env_open(disk);
     if (error == 0)
-        error = lmdb_txn_begin(disk->env, 0, &loading->txn);
+        error = disk_write_begin(disk, &loading->txn);
     if (error == 0)
         error = disk_tables_open(disk, loading->txn, MDB_CREATE);
     return error == 0 || failed(loading, disk->file, error);
@@ -392,10 +392,11 @@ store_load_dump(FILE *in, const char *directory, struct dump_figures *figures, c
     }
     loading.disk = store_allocate(1, sizeof *loading.disk);
     pthread_rwlock_init(&loading.disk->env_lock, NULL);
+    write_lock_open(&loading.disk->write_lock);
     if (!open_file(&loading) || !load_head(&loading) || !load_tables(&loading) || !write_meta(&loading) ||
         !give_name(&loading)) {
         if (loading.txn != NULL)
-            mdb_txn_abort(loading.txn);
+            disk_write_abort(loading.disk, loading.txn);
         loading.txn = NULL;
         disk_env_close(loading.disk);
         if (loading.draft)

@@ -297,7 +297,7 @@ disk_migrate(struct disk *disk, const struct migration *migrations, size_t count
         *place = (struct migrate_place){DISK_META, DISK_META_STORE};
         if (step == NULL)
             return MDB_VERSION_MISMATCH;
-        error = lmdb_txn_begin(disk->env, 0, &txn);
+        error = disk_write_begin(disk, &txn);
         if (error != 0)
             return error;
         /* Under the lock: another instance may have taken the step meanwhile. */
@@ -307,10 +307,10 @@ disk_migrate(struct disk *disk, const struct migration *migrations, size_t count
             error = take_step(disk, txn, step, &meta, place);
         }
         if (error != 0) {
-            mdb_txn_abort(txn);
+            disk_write_abort(disk, txn);
             return error;
         }
-        error = lmdb_txn_commit(txn);
+        error = disk_write_commit(disk, txn);
         if (error != 0)
             return error;
         disk->meta = meta;
