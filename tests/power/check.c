@@ -1,4 +1,4 @@
-/* check.c: power cuts of a recorded run. See check.h, and image.h for what a cut is.
+/* check.c: power cuts of power_load. See check.h, and image.h for what a cut is.
  *
  * Whatever the cut: the store opens; it stands at the position that was acknowledged last or at the one that was being
  * written; every record is as it was at that position; no remembered answer, ledger entry, payment or event is missing;
@@ -6,58 +6,32 @@
 #define _GNU_SOURCE 1
 #include "tests/power/check.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/power/image.h"
+#include "tests/power/cut.h"
 #include "tests/power/promise.h"
-#include "tests/sale.h"
 
-#define PATH_MOST      512
 #define PROCESSES_MOST 4u
-#define WHILE_MADE     20 /* torn images more for each record while the store is made */
 
 struct checking {
-    const char *folder;
-    char image[PATH_MOST], image_file[PATH_MOST];
-    uint64_t random;
-    uint64_t in_flight; /* batches that can be under way at once */
-    struct power_log log;
-    struct power_disk disk;
+    struct cutting cutting;   /* first: its views come back to us */
+    uint64_t in_flight;       /* batches that can be under way at once */
     struct promise *promises; /* by position */
     uint64_t position_count;
-    uint64_t promised; /* marks gone by */
-    bool opened;       /* the last image */
     struct promise last;
-    struct power_counts *counts;
-    char *why;
-    size_t why_size;
 };
-
-__attribute__((format(printf, 2, 3))) static bool
-wrong(struct checking *checking, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(checking->why, checking->why_size, format, arguments);
-    va_end(arguments);
-    return false;
-}
 
 /* --- recording -----------------------------------------------------------------------------------------------------
  */
 static pid_t
 start_load(const char *folder, const struct power_load *load, unsigned batches, unsigned index)
 {
-    char data[PATH_MOST], log[PATH_MOST], seed[32], count[32], which[32], processes[32];
+    char data[CUT_PATH_MOST], log[CUT_PATH_MOST], seed[32], count[32], which[32], processes[32];
     pid_t pid = fork();
 
     if (pid != 0)
@@ -101,223 +75,100 @@ power_record_load(const char *folder, const struct power_load *load, char *why, 
     return good;
 }
 
-/* --- one image ------------------------------------------------------------------------------------------------------
- */
+/* --- one image ----------------------------------------------------------------------------------------------- */
 static bool
-check_history(struct checking *checking, const struct sale *sale)
+look(struct cutting *cutting, const struct sale *sale, bool certain)
 {
-    struct entry_row entry;
-    struct event_row event;
-    struct payment_row payment;
-    struct house_record house;
-
-    store_get_house(sale->store, 0, &house);
-    for (uint64_t number = 1; number <= house.last_entry_no; number++)
-        if (!store_read_entry(sale->store, number, &entry))
-            return wrong(checking, "ledger entry %" PRIu64 " is missing", number);
-    for (uint64_t number = house.first_event_no; number <= house.last_event_no; number++)
-        if (!store_read_event(sale->store, number, &event))
-            return wrong(checking, "event %" PRIu64 " is missing", number);
-        else if (event.kind == USHER_EVENT_PAID && !store_read_payment(sale->store, event.payment_id, &payment))
-            return wrong(checking, "payment %" PRIu64 " is missing", (uint64_t)event.payment_id);
-    return true;
-}
-
-static bool
-check_promise(struct checking *checking, const struct sale *sale)
-{
+    struct checking *checking = (struct checking *)cutting;
     struct promise found = promise_of(sale->store);
     const struct promise *kept = &checking->promises[found.position < checking->position_count ? found.position : 0];
-    char why[256];
+    (void)certain;
 
     if (found.position < checking->last.position)
-        return wrong(checking, "position %" PRIu64 " was acknowledged, the store stands at %" PRIu64,
-                     checking->last.position, found.position);
+        return cut_wrong(cutting, "position %" PRIu64 " was acknowledged, the store stands at %" PRIu64,
+                         checking->last.position, found.position);
     if (found.position > checking->last.position + checking->in_flight || found.position >= checking->position_count)
-        return wrong(checking, "the store stands at %" PRIu64 ", nobody wrote that", found.position);
+        return cut_wrong(cutting, "the store stands at %" PRIu64 ", nobody wrote that", found.position);
     if (found.digest != kept->digest)
-        return wrong(checking, "the records of position %" PRIu64 " differ", found.position);
+        return cut_wrong(cutting, "the records of position %" PRIu64 " differ", found.position);
     if (found.history != kept->history)
-        return wrong(checking, "the history of position %" PRIu64 " differs", found.position);
+        return cut_wrong(cutting, "the history of position %" PRIu64 " differs", found.position);
     if (found.answer_count != kept->answer_count)
-        return wrong(checking, "%" PRIu64 " remembered answers of %" PRIu64, found.answer_count, kept->answer_count);
+        return cut_wrong(cutting, "%" PRIu64 " remembered answers of %" PRIu64, found.answer_count, kept->answer_count);
     if (found.consumer_cursor < checking->last.consumer_cursor)
-        return wrong(checking, "the history's consumer went back");
-    if (!core_audit(sale->core, why, sizeof why))
-        return wrong(checking, "the audit found: %s", why);
-    checking->counts->unheard += found.position > checking->last.position && checking->promised > 0;
-    return check_history(checking, sale);
-}
-
-static bool
-open_image(struct checking *checking)
-{
-    const struct store_options options = {
-        .directory = checking->image, .map_bytes = UINT64_C(1) << 28, .unsafe_no_sync = true};
-    struct sale sale;
-    char why[400] = "";
-
-    checking->counts->images++;
-    checking->counts->unmade += checking->promised == 0;
-    if (!sale_open(&sale, &options, why, sizeof why))
-        return wrong(checking, "the store does not open: %s", why);
-    checking->opened = true;
-    bool good = check_promise(checking, &sale);
-    sale_close(&sale);
-    return good;
-}
-
-/* The cut before this entry, or in the middle of it. */
-static bool
-cut_at(struct checking *checking, size_t at, enum power_cut cut)
-{
-    static const char *const names[] = {"nothing", "all", "any pages", "any sectors", "any words"};
-    const struct power_entry *next = at < checking->log.count ? &checking->log.entry[at] : NULL;
-    uint64_t seed = checking->random;
-    char why[400];
-
-    if (!power_disk_image(&checking->disk, next, cut, &checking->random, checking->image_file))
-        return wrong(checking, "%s can't be written", checking->image_file);
-    if (open_image(checking))
-        return true;
-    snprintf(why, sizeof why, "%s", checking->why);
-    return wrong(checking, "cut before record %zu of %s/log, %s of the unsynced there, lots %" PRIu64 ": %s", at,
-                 checking->folder, names[cut], seed, why);
-}
-
-/* --- all of them -----------------------------------------------------------------------------------------------------
- */
-static bool
-is_boundary(const struct power_entry *entry)
-{
-    return entry->head.kind == POWER_SYNC || entry->head.kind == POWER_SYNC_WRITE;
-}
-
-static bool
-read_promises(struct checking *checking)
-{
-    struct promise promise;
-
-    checking->promises = calloc(checking->log.count + 1, sizeof *checking->promises);
-    for (size_t i = 0; i < checking->log.count; i++) {
-        const struct power_entry *entry = &checking->log.entry[i];
-        checking->counts->boundaries += is_boundary(entry);
-        if (entry->head.kind != POWER_MARK)
-            continue;
-        if (entry->head.size != sizeof promise)
-            return wrong(checking, "%s/log has a mark that is none", checking->folder);
-        memcpy(&promise, entry->data, sizeof promise);
-        if (promise.position >= checking->log.count)
-            return wrong(checking, "%s/log promises too much", checking->folder);
-        checking->promises[promise.position] = promise;
-        if (checking->position_count <= promise.position)
-            checking->position_count = promise.position + 1;
-        checking->counts->batches = checking->position_count - 1;
-    }
-    checking->counts->records = checking->log.count;
+        return cut_wrong(cutting, "the history's consumer went back");
+    cutting->counts->unheard += found.position > checking->last.position && cutting->heard > 0;
     return true;
 }
 
 static void
-go_past(struct checking *checking, const struct power_entry *entry)
+hear(struct cutting *cutting, const struct power_entry *mark)
 {
-    power_disk_step(&checking->disk, entry);
-    if (entry->head.kind != POWER_MARK)
-        return;
+    struct checking *checking = (struct checking *)cutting;
     struct promise promise;
-    memcpy(&promise, entry->data, sizeof promise);
-    checking->promised++;
+
+    memcpy(&promise, mark->data, sizeof promise);
     if (promise.position >= checking->last.position)
         checking->last = promise; /* of two processes the later may say it first */
 }
 
+/* --- all of them --------------------------------------------------------------------------------------------- */
 static bool
-check_all(struct checking *checking, uint64_t images)
+read_promises(struct checking *checking)
 {
-    /* Two certain ones for each boundary; the rest are torn, spread over all records. */
-    uint64_t certain = 2 * checking->counts->boundaries;
-    double torn = images > certain ? (double)(images - certain) / (double)checking->log.count : 0.25, owed = 0;
+    struct cutting *cutting = &checking->cutting;
+    struct promise promise;
 
-    for (size_t at = 0; at <= checking->log.count; at++) {
-        /* The store is made only once, so that moment gets more than its share. */
-        if (checking->promised == 0)
-            owed += WHILE_MADE;
-        bool after_boundary = at > 0 && is_boundary(&checking->log.entry[at - 1]);
-        if (after_boundary && !(cut_at(checking, at, POWER_NOTHING) && cut_at(checking, at, POWER_ALL)))
-            return false;
-        for (owed += torn; owed >= 1; owed--)
-            if (!cut_at(checking, at, power_random(&checking->random) % 2 == 0 ? POWER_PAGES : POWER_SECTORS))
-                return false;
-        if (at == checking->log.count)
-            break;
-        go_past(checking, &checking->log.entry[at]);
+    checking->promises = calloc(cutting->log.count + 1, sizeof *checking->promises);
+    for (size_t i = 0; i < cutting->log.count; i++) {
+        const struct power_entry *entry = &cutting->log.entry[i];
+        if (entry->head.kind != POWER_MARK)
+            continue;
+        if (entry->head.size != sizeof promise)
+            return cut_wrong(cutting, "%s/log has a mark that is none", cutting->folder);
+        memcpy(&promise, entry->data, sizeof promise);
+        if (promise.position >= cutting->log.count)
+            return cut_wrong(cutting, "%s/log promises too much", cutting->folder);
+        checking->promises[promise.position] = promise;
+        if (checking->position_count <= promise.position)
+            checking->position_count = promise.position + 1;
+        cutting->counts->batches = checking->position_count - 1;
     }
     return true;
 }
 
 static bool
-tear_all(struct checking *checking, struct power_torn *torn)
+tear_all(struct cutting *cutting, struct power_torn *torn)
 {
-    for (size_t at = 0; at < checking->log.count; at++) {
-        const struct power_entry *entry = &checking->log.entry[at];
-        if (checking->promised > 0 && entry->head.kind == POWER_SYNC_WRITE) {
-            if (!power_disk_image(&checking->disk, entry, POWER_WORDS, &checking->random, checking->image_file))
-                return wrong(checking, "%s can't be written", checking->image_file);
-            checking->opened = false;
-            bool whole = open_image(checking);
+    for (size_t at = 0; at < cutting->log.count; at++) {
+        const struct power_entry *entry = &cutting->log.entry[at];
+        if (cutting->heard > 0 && entry->head.kind == POWER_SYNC_WRITE) {
+            bool whole = cut_at(cutting, at, POWER_WORDS);
             torn->images++;
             torn->whole += whole;
-            torn->refused += !checking->opened;
-            torn->wrong += !whole && checking->opened;
+            torn->refused += !cutting->opened;
+            torn->wrong += !whole && cutting->opened;
         }
-        go_past(checking, entry);
+        cut_go_past(cutting, entry);
     }
     return true;
 }
 
-static void
-open_checking(struct checking *checking)
-{
-    snprintf(checking->image, sizeof checking->image, "%s/image", checking->folder);
-    snprintf(checking->image_file, sizeof checking->image_file, "%.500s/store.mdb", checking->image);
-    mkdir(checking->image, 0700);
-}
-
-static bool
-read_log(struct checking *checking)
-{
-    char path[PATH_MOST];
-
-    snprintf(path, sizeof path, "%s/log", checking->folder);
-    if (!power_log_read(&checking->log, path))
-        return wrong(checking, "%s is no log", path);
-    power_disk_open(&checking->disk, &checking->log);
-    return read_promises(checking);
-}
-
-static void
-close_checking(struct checking *checking)
-{
-    power_disk_close(&checking->disk);
-    power_log_free(&checking->log);
-    free(checking->promises);
-}
+static const struct cut_view view = {.hear = hear, .look = look, .while_made = 20};
 
 bool
 power_check_log(const char *folder, const struct power_load *load, uint64_t images, struct power_counts *counts,
                 char *why, size_t why_size)
 {
-    struct checking checking = {.folder = folder,
-                                .random = load->seed,
-                                .in_flight = load->processes > 0 ? load->processes : 1,
-                                .counts = counts,
-                                .why = why,
-                                .why_size = why_size};
+    struct checking checking = {
+        .cutting =
+            {.folder = folder, .view = &view, .random = load->seed, .counts = counts, .why = why, .why_size = why_size},
+        .in_flight = load->processes > 0 ? load->processes : 1};
 
     memset(counts, 0, sizeof *counts);
-    open_checking(&checking);
-    bool good = read_log(&checking) && check_all(&checking, images);
-    close_checking(&checking);
+    bool good = cut_open(&checking.cutting) && read_promises(&checking) && cut_everywhere(&checking.cutting, images);
+    cut_close(&checking.cutting);
+    free(checking.promises);
     return good;
 }
 
@@ -326,11 +177,13 @@ power_tear_metas(const char *folder, uint64_t seed, struct power_torn *torn, cha
 {
     struct power_counts counts = {0};
     struct checking checking = {
-        .folder = folder, .random = seed, .in_flight = 1, .counts = &counts, .why = why, .why_size = why_size};
+        .cutting =
+            {.folder = folder, .view = &view, .random = seed, .counts = &counts, .why = why, .why_size = why_size},
+        .in_flight = 1};
 
     memset(torn, 0, sizeof *torn);
-    open_checking(&checking);
-    bool good = read_log(&checking) && tear_all(&checking, torn);
-    close_checking(&checking);
+    bool good = cut_open(&checking.cutting) && read_promises(&checking) && tear_all(&checking.cutting, torn);
+    cut_close(&checking.cutting);
+    free(checking.promises);
     return good;
 }
