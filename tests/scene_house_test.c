@@ -454,6 +454,28 @@ the_next_due_moment_is_known(void **state)
     assert_int_equal(next_due(state, 6000), 31000);
 }
 
+/* Q10, DESIGN 3: when the last sale with a seat left ends, those who wait are told; a frozen queue tells them nothing
+ * else, and for nobody the loop does not wake. */
+static void
+the_end_of_the_last_sale_is_a_due_moment(void **state)
+{
+    play(state, "house seats=1 row=1 price=0 starts=40000 dates=2 gap=30000\n"
+                "queue 0 policy active_max=1 claim_ms=0\n"
+                "@1000 ann join -> OK state=active\n");
+    assert_int_equal(next_due(state, 1000), 601000); /* ann's time */
+    play(state, "@2000 bob join -> OK state=waiting\n");
+    assert_int_equal(next_due(state, 2000), 70000); /* not 40000: date 2 goes on */
+    play(state, "@3000 ann reserve concert=1 date=2 seat=1 -> OK\n");
+    assert_int_equal(next_due(state, 3000), 70000); /* a held seat may come back */
+    play(state, "@4000 admin set_mode queue=0 mode=frozen -> OK\n");
+    assert_int_equal(next_due(state, 4000), UINT64_MAX);
+    play(state, "@5000 admin set_mode queue=0 mode=paused -> OK\n"
+                "@5000 ann pay reservation=ann.1 -> OK\n"); /* what date 1 has left is for sale until it begins */
+    assert_int_equal(next_due(state, 5000), 40000);
+    play(state, "@40000 tick\n");
+    assert_int_equal(next_due(state, 40000), 303000); /* bob's lease, moved by the freeze */
+}
+
 /* --- cost -------------------------------------------------------------------------------------------------- */
 /* C4: the free seats of a date of 50 are one record, and the whole query reads no more with 100,000 dates than with 1.
  */
@@ -611,6 +633,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(ping_gives_back_its_number),
         cmocka_unit_test_scene(time_never_goes_back_behind_the_stores_last_stamp),
         cmocka_unit_test_scene(the_next_due_moment_is_known),
+        cmocka_unit_test_scene(the_end_of_the_last_sale_is_a_due_moment),
         cmocka_unit_test_scene(the_free_seat_query_reads_one_block_whatever_else_there_is),
         cmocka_unit_test_scene(an_expectation_that_is_not_met_is_noticed),
         cmocka_unit_test_scene(every_result_and_every_request_has_a_scene),

@@ -198,6 +198,86 @@ new_seats_reopen_a_sale_that_was_sold_out(void **state)
                 "@7000 dan place -> OK state=active sale=open\n");
 }
 
+/* Q10: what a past date has left can't be bought any more. Those who wait for nothing else learn it at its beginning. */
+static void
+what_a_past_date_has_left_keeps_nobody_waiting(void **state)
+{
+    play(state, "house seats=2 row=2 price=0\n"
+                "@1 admin put_date concert=1 date=2 plan=1 starts=60000 price=0 -> OK\n"
+                "queue 0 policy active_max=1\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 bob join -> OK state=waiting\n"
+                "@1000 cat join -> OK state=waiting\n"
+                "@1000 ann reserve concert=1 date=1 seat=1,2 -> OK\n"
+                "@2000 ann pay reservation=ann.1,ann.2 -> OK\n"
+                "@2000 bob place -> OK state=active sale=open\n" /* date 2 is still for sale */
+                "@59999 cat place -> OK state=waiting sale=open\n"
+                "@60000 cat place -> OK state=waiting sale=sold_out estimate=unknown\n"
+                "@60000 cat join -> OK position=3 sale=sold_out\n"
+                "@60000 dan join -> SOLD_OUT\n"
+                "@60000 admin queues first_page=yes -> OK sale=sold_out\n"
+                "@61000 bob leave -> OK\n"
+                "@61000 cat place -> OK state=waiting rank=1 sale=sold_out\n"
+                "@62000 admin put_date concert=1 date=2 plan=1 starts=2592000000 price=0 -> OK\n" /* put off */
+                "@62000 cat place -> OK state=active sale=open\n");
+}
+
+/* Q10: a sale that closes before the show is over then. */
+static void
+what_is_left_when_a_sale_closes_keeps_nobody_waiting(void **state)
+{
+    play(state, "house seats=2 row=2 price=0 closes=50000 starts=60000\n"
+                "queue 0 policy active_max=1\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 bob join -> OK state=waiting\n"
+                "@1000 ann reserve concert=1 date=1 seat=1 -> OK\n"
+                "@49999 bob place -> OK state=waiting sale=open\n"
+                "@50000 bob place -> OK state=waiting sale=sold_out\n"
+                "@50000 cat join -> SOLD_OUT\n"
+                "@50000 ann pay reservation=ann.1 -> OK\n" /* a hold is good to its own end */
+                "@50000 bob place -> OK state=waiting sale=sold_out\n"
+                "@60000 cat join -> SOLD_OUT\n");
+}
+
+/* Q10: nobody waits for a show that is over, even if not one seat was sold; in front of nothing at all one may. */
+static void
+a_queue_whose_dates_are_all_over_has_nothing_left(void **state)
+{
+    play(state, "@1 admin put_queue queue=2 name=second -> OK\n"
+                "house seats=2 row=2 price=0 starts=60000\n"
+                "@59999 ann join -> OK sale=open\n"
+                "@60000 bob join -> SOLD_OUT\n"
+                "@60000 ann place -> OK state=active sale=sold_out\n" /* what it has it keeps */
+                "@60000 ann dates concert=1 all=yes -> OK status=past\n"
+                "@60000 bob join queue=2 -> OK sale=open\n");
+}
+
+/* Q10: a hold of a date that can be sold may come back, whatever is over beside it; seats that are all blocked are not
+ * sold (H8). Pausing hides nothing; a freeze says that it is one. */
+static void
+a_held_seat_of_another_date_keeps_the_sale_open_to_its_own_end(void **state)
+{
+    play(state, "house seats=2 row=2 price=0 starts=60000\n"
+                "@1 admin put_date concert=1 date=2 plan=1 starts=90000 price=0 -> OK\n"
+                "queue 0 policy active_max=1\n"
+                "@1000 ann join -> OK state=active\n"
+                "@1000 bob join -> OK state=waiting\n"
+                "@1000 ann reserve concert=1 date=2 seat=1 -> OK\n"
+                "@1000 admin block concert=1 date=2 seat=2 -> OK\n"
+                "@60000 bob place -> OK state=waiting sale=open\n"
+                "@60001 ann release reservation=ann.1 -> OK\n"
+                "@60001 bob place -> OK state=waiting sale=open\n"
+                "@60002 admin set_mode queue=0 mode=paused -> OK\n"
+                "@89999 bob place -> OK sale=paused\n"
+                "@90000 bob place -> OK sale=sold_out\n"
+                "@90000 admin set_mode queue=0 mode=frozen -> OK\n"
+                "@90000 bob place -> OK sale=frozen\n"
+                "@90000 admin block concert=1 date=1 seat=1,2 -> OK\n"
+                "@90000 admin block concert=1 date=2 seat=1 -> OK\n"
+                "@90001 admin set_mode queue=0 mode=open -> OK\n"
+                "@90001 bob place -> OK state=waiting sale=open\n");
+}
+
 /* Q10: a seat that is only held may come back: not sold out. */
 static void
 a_house_with_a_held_seat_is_not_sold_out(void **state)
@@ -516,6 +596,10 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(at_sold_out_waiters_are_told_so),
         cmocka_unit_test_scene(the_opening_may_be_moved),
         cmocka_unit_test_scene(new_seats_reopen_a_sale_that_was_sold_out),
+        cmocka_unit_test_scene(what_a_past_date_has_left_keeps_nobody_waiting),
+        cmocka_unit_test_scene(what_is_left_when_a_sale_closes_keeps_nobody_waiting),
+        cmocka_unit_test_scene(a_queue_whose_dates_are_all_over_has_nothing_left),
+        cmocka_unit_test_scene(a_held_seat_of_another_date_keeps_the_sale_open_to_its_own_end),
         cmocka_unit_test_scene(a_house_with_a_held_seat_is_not_sold_out),
         cmocka_unit_test_scene(the_estimate_comes_from_measured_admissions),
         cmocka_unit_test_scene(without_admissions_the_estimate_is_unknown),

@@ -243,6 +243,63 @@ seats_are_counted_by_date_queue_and_house(void **state)
     commit(store);
 }
 
+/* Q10: until when a seat behind a queue can be sold, as dates and their seats come, change, move and go. */
+static void
+the_last_sale_with_a_seat_left_is_known_by_queue(void **state)
+{
+    struct store *store = *state;
+    struct date_record date = {.concert_id = 1, .queue_no = 1};
+    struct block_record block = {.seat_count = 2};
+
+    begin(store);
+    assert_int_equal(store_unsold_until_ms(store, 1), 0);
+    for (uint32_t i = 1; i <= 200; i++) { /* date i begins at i * 10 and has two seats; the blocks may come first */
+        block.key = (uint64_t)i << 16;
+        block.date_no = date.date_no = date.date_id = i;
+        date.starts_at_ms = i * 10;
+        if (i % 2 == 0)
+            store_put_block(store, &block);
+        store_put_date(store, &date);
+        if (i % 2 != 0)
+            store_put_block(store, &block);
+        assert_int_equal(store_unsold_until_ms(store, 1), i * 10);
+    }
+    for (uint32_t i = 200; i > 100; i--) { /* sold out, the last one first; a held seat is still unsold */
+        block.key = (uint64_t)i << 16;
+        block.date_no = i;
+        block.sold = 1;
+        block.held = 2;
+        store_put_block(store, &block);
+        assert_int_equal(store_unsold_until_ms(store, 1), i * 10);
+        block.held = 0;
+        block.blocked = 2;
+        store_put_block(store, &block);
+        assert_int_equal(store_unsold_until_ms(store, 1), (i - 1) * 10);
+    }
+    commit(store);
+
+    begin(store);
+    date.date_no = date.date_id = 100;
+    date.starts_at_ms = 5000;
+    date.closes_at_ms = 4000; /* a sale that closes before the show ends then */
+    store_put_date(store, &date);
+    assert_int_equal(store_unsold_until_ms(store, 1), 4000);
+    date.queue_no = 2;
+    store_put_date(store, &date);
+    assert_int_equal(store_unsold_until_ms(store, 1), 990);
+    assert_int_equal(store_unsold_until_ms(store, 2), 4000);
+    store_remove_block(store, 100 << 16);
+    assert_int_equal(store_unsold_until_ms(store, 2), 0);
+    block.key = 200 << 16; /* a seat comes back */
+    block.date_no = 200;
+    block.blocked = 0;
+    store_put_block(store, &block);
+    assert_int_equal(store_unsold_until_ms(store, 1), 2000);
+    store_undo(store);
+    assert_int_equal(store_unsold_until_ms(store, 1), 1000);
+    assert_int_equal(store_unsold_until_ms(store, 2), 0);
+}
+
 /* C1, C3: what is listed comes in ascending order of its id, whatever the order of its making. */
 static void
 queues_concerts_and_dates_come_in_order_of_their_ids(void **state)
@@ -461,6 +518,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_record_removed_and_made_anew_can_be_taken_back, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(the_line_gives_ranks_in_order_of_position, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(due_moments_come_in_one_total_order, open_memory, close_memory),
+        cmocka_unit_test_setup_teardown(the_last_sale_with_a_seat_left_is_known_by_queue, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(seats_are_counted_by_date_queue_and_house, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(queues_concerts_and_dates_come_in_order_of_their_ids, open_memory,
                                         close_memory),

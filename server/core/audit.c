@@ -26,6 +26,7 @@ struct audit {
     struct store_counts house;
     struct store_counts *queue; /* by queue_no */
     struct store_counts *date;  /* by date_no */
+    uint64_t *unsold_until_ms;  /* by queue_no */
     uint64_t *sale;             /* one for each sold seat: the key of what its owner owns; sorted */
     uint64_t sale_count, sale_room;
     uint64_t owned_seats;
@@ -126,6 +127,9 @@ visit_date(void *context, const void *record)
     CHECK("C1 (date)", memcmp(&kept, &audit->date[date->date_no], sizeof kept) == 0, "date", date->date_no);
     CHECK("C3", plan != NULL && plan->seat_count == date->seat_count && kept.seats == date->seat_count, "date",
           date->date_no);
+    uint64_t ends_ms = date->closes_at_ms != 0 ? date->closes_at_ms : date->starts_at_ms;
+    if (store_has_unsold(&kept) && ends_ms > audit->unsold_until_ms[date->queue_no])
+        audit->unsold_until_ms[date->queue_no] = ends_ms;
     return true;
 }
 
@@ -243,6 +247,8 @@ visit_queue(void *context, const void *record)
     uint64_t first = store_first_waiting(audit->store, no);
 
     CHECK("C1 (queue's seats)", memcmp(&kept, &audit->queue[no], sizeof kept) == 0, "queue", no);
+    CHECK("C1 (until when the queue sells)",
+          store_unsold_until_ms(audit->store, no) == audit->unsold_until_ms[no], "queue", no);
     CHECK("C1 (waiting)", store_waiting_count(audit->store, no) == audit->waiting[no], "queue", no);
     CHECK("C1 (active)", store_active_count(audit->store, no) == audit->active[no], "queue", no);
     CHECK("C1 (first waiting)", (first != 0) == (audit->waiting[no] != 0), "queue", no);
@@ -287,7 +293,8 @@ core_audit(const struct core *core, char *why, size_t why_size)
     audit.active = calloc(house.last_queue_no + 1, sizeof *audit.active);
     audit.queue = calloc(house.last_queue_no + 1, sizeof *audit.queue);
     audit.date = calloc(house.last_date_no + 1, sizeof *audit.date);
-    assert(audit.waiting && audit.active && audit.queue && audit.date);
+    audit.unsold_until_ms = calloc(house.last_queue_no + 1, sizeof *audit.unsold_until_ms);
+    assert(audit.waiting && audit.active && audit.queue && audit.date && audit.unsold_until_ms);
     store_each(core->store, STORE_TABLE_BLOCK, visit_block, &audit);
     if (audit.sale_count > 0)
         qsort(audit.sale, audit.sale_count, sizeof *audit.sale, compare_keys);
@@ -305,6 +312,7 @@ core_audit(const struct core *core, char *why, size_t why_size)
     free(audit.active);
     free(audit.queue);
     free(audit.date);
+    free(audit.unsold_until_ms);
     free(audit.sale);
     return audit.sound;
 }

@@ -179,6 +179,9 @@ core_next_due_ms(const struct core *core, uint64_t now_ms)
         uint64_t moment_ms = queue_admission_ms(core, queue);
         if (moment_ms < next_ms)
             next_ms = moment_ms;
+        moment_ms = queue_sale_ends_ms(core, queue); /* changes no record, but what waiters are told */
+        if (moment_ms < next_ms)
+            next_ms = moment_ms;
         /* A frozen queue's clock stands still, but what was over before it stopped is still to be swept up. */
         bool wakes = store_next_due(core->store, queue_no, &due) &&
                      (queue->frozen_at_ms == 0 || queue_is_over(core, queue, due.due));

@@ -123,6 +123,9 @@ uint32_t queue_admit(struct core *core, uint64_t queue_no, uint32_t most);
 /* The moment at which queue_admit has work, UINT64_MAX for none. */
 uint64_t queue_admission_ms(const struct core *core, const struct queue_record *queue);
 enum usher_sale queue_sale(const struct core *core, const struct queue_record *queue);
+/* The moment to come at which the last sale with a seat left ends and those who wait get their definite answer (Q10);
+ * UINT64_MAX if it makes no difference to anybody. */
+uint64_t queue_sale_ends_ms(const struct core *core, const struct queue_record *queue);
 /* What a waiter at this rank is told: the wait, and when to ask again (Q11). */
 uint64_t queue_estimate_ms(const struct core *core, const struct queue_record *queue, uint64_t rank);
 uint64_t queue_next_poll_ms(const struct core *core, const struct queue_record *queue, uint64_t rank,

@@ -161,11 +161,15 @@ ticket_claim(struct core *core, uint64_t key)
 }
 
 /* --- admission -------------------------------------------------------------------------------------------- */
+/* Q10: no date whose sale goes on has a seat that is not sold or blocked, and not all seats are merely blocked. With
+ * time alone it only becomes true: the end of one sale after another never makes anything free. */
 static bool
 is_sold_out(const struct core *core, const struct queue_record *queue)
 {
     struct store_counts counts = store_queue_counts(core->store, queue->queue_no);
-    return counts.seats > 0 && counts.sold > 0 && counts.seats == counts.sold + counts.blocked;
+    bool all_blocked = counts.blocked == counts.seats;
+
+    return !all_blocked && store_unsold_until_ms(core->store, queue->queue_no) <= core->now_ms;
 }
 
 enum usher_sale
@@ -268,6 +272,16 @@ queue_admit(struct core *core, uint64_t queue_no, uint32_t most)
     if (changed)
         store_put_queue(core->store, &queue);
     return touched;
+}
+
+uint64_t
+queue_sale_ends_ms(const struct core *core, const struct queue_record *queue)
+{
+    uint64_t until_ms = store_unsold_until_ms(core->store, queue->queue_no);
+
+    if (store_waiting_count(core->store, queue->queue_no) == 0 || queue->mode == USHER_QUEUE_FROZEN)
+        return UINT64_MAX; /* nobody to tell, or nothing that they are told would change */
+    return until_ms > core->now_ms ? until_ms : UINT64_MAX;
 }
 
 uint64_t

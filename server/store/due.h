@@ -1,4 +1,5 @@
-/* due.h: the due moments of a queue, least first: by sale time, then table, then key. */
+/* due.h: the due moments of a queue, least first: by sale time, then table, then key. The ends of its dates' sales are
+ * kept in the same way, latest first. */
 #ifndef STORE_DUE_H
 #define STORE_DUE_H
 

@@ -142,23 +142,83 @@ add_counts(struct store_counts *sum, const struct store_counts *counts, bool min
     sum->blocked += minus ? -counts->blocked : counts->blocked;
 }
 
+/* A date that has a seat to sell, for the heap of its queue: the later its sale ends, the earlier it comes. */
+static struct store_due
+unsold_entry(const struct indexes *indexes, const struct date_index *date)
+{
+    return (struct store_due){UINT64_MAX - date->ends_ms, STORE_TABLE_DATE, (uint64_t)(date - indexes->date)};
+}
+
+static bool
+has_unsold(const struct date_index *date)
+{
+    return date->queue_no != 0 && store_has_unsold(&date->counts);
+}
+
+struct unsold_context {
+    const struct indexes *indexes;
+    uint64_t queue_no;
+};
+
+static bool
+unsold_is_true(const void *given, const struct store_due *entry)
+{
+    const struct unsold_context *context = given;
+    const struct date_index *date = &context->indexes->date[entry->key];
+
+    return date->queue_no == context->queue_no && has_unsold(date) &&
+           unsold_entry(context->indexes, date).due == entry->due;
+}
+
+uint64_t
+indexes_unsold_until_ms(const struct indexes *indexes, uint64_t queue_no)
+{
+    const struct unsold_context context = {indexes, queue_no};
+    struct queue_index *queue = queue_no < indexes->queue_count ? indexes->queue[queue_no] : NULL;
+    const struct store_due *last = queue == NULL ? NULL : due_least(&queue->unsold, unsold_is_true, &context);
+
+    return last == NULL ? 0 : UINT64_MAX - last->due;
+}
+
+/* The date was as old says and is now as its index says. */
+static void
+change_unsold(struct indexes *indexes, const struct date_index *old, const struct date_index *date)
+{
+    bool had = has_unsold(old), has = has_unsold(date);
+
+    if (had)
+        queue_of(indexes, old->queue_no)->unsold.live--;
+    if (has)
+        queue_of(indexes, date->queue_no)->unsold.live++;
+    if (has && !(had && old->queue_no == date->queue_no && old->ends_ms == date->ends_ms))
+        due_push(&queue_of(indexes, date->queue_no)->unsold, unsold_entry(indexes, date));
+}
+
+static uint64_t
+sale_ends_ms(const struct date_record *date)
+{
+    return date->closes_at_ms != 0 ? date->closes_at_ms : date->starts_at_ms;
+}
+
 static void
 change_date(struct indexes *indexes, const void *before, const void *after)
 {
     const struct date_record *old = before, *new = after;
     uint64_t old_queue = old ? old->queue_no : 0, new_queue = new ? new->queue_no : 0;
-    struct date_index *date = date_of(indexes, old ? old->date_no : new->date_no);
+    struct date_index *date = date_of(indexes, old ? old->date_no : new->date_no), was = *date;
 
     change_id(&indexes->dates, &indexes->dates_by_id, old ? (uint64_t)old->concert_id << 32 | old->date_id : 0,
               old ? old->date_no : 0, new ? (uint64_t) new->concert_id << 32 | new->date_id : 0,
               new ? new->date_no : 0);
+    date->queue_no = new_queue;
+    date->ends_ms = new ? sale_ends_ms(new) : 0;
+    change_unsold(indexes, &was, date);
     if (old_queue == new_queue)
         return;
     if (old_queue != 0)
         add_counts(&queue_of(indexes, old_queue)->counts, &date->counts, true);
     if (new_queue != 0)
         add_counts(&queue_of(indexes, new_queue)->counts, &date->counts, false);
-    date->queue_no = new_queue;
 }
 
 static void
@@ -181,10 +241,14 @@ count_block(struct indexes *indexes, const struct block_record *block, bool minu
 static void
 change_block(struct indexes *indexes, const void *before, const void *after)
 {
+    const struct block_record *either = before != NULL ? before : after;
+    struct date_index was = *date_of(indexes, either->date_no);
+
     if (before != NULL)
         count_block(indexes, before, true);
     if (after != NULL)
         count_block(indexes, after, false);
+    change_unsold(indexes, &was, date_of(indexes, either->date_no));
 }
 
 /* --- line and due moments --------------------------------------------------------------------- */
@@ -328,6 +392,7 @@ indexes_close(struct indexes *indexes)
             continue;
         line_free(&indexes->queue[queue_no]->waiting);
         due_free(&indexes->queue[queue_no]->due);
+        due_free(&indexes->queue[queue_no]->unsold);
         free(indexes->queue[queue_no]);
     }
     free(indexes->queue);
@@ -348,6 +413,7 @@ indexes_bytes(const struct indexes *indexes)
     for (size_t queue_no = 0; queue_no < indexes->queue_count; queue_no++)
         if (indexes->queue[queue_no] != NULL)
             bytes += sizeof **indexes->queue + line_bytes(&indexes->queue[queue_no]->waiting) +
-                     indexes->queue[queue_no]->due.capacity * sizeof(struct store_due);
+                     (indexes->queue[queue_no]->due.capacity + indexes->queue[queue_no]->unsold.capacity) *
+                         sizeof(struct store_due);
     return bytes;
 }

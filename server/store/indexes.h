@@ -18,9 +18,11 @@ struct queue_index {
     struct due due;
     uint64_t active_count;
     struct store_counts counts;
+    struct due unsold; /* its dates that have a seat to sell, the one whose sale ends last on top: see unsold_entry() */
 };
 struct date_index {
     uint64_t queue_no; /* of the date's record; 0 while there is none */
+    uint64_t ends_ms;  /* when its sale ends */
     struct store_counts counts;
 };
 
@@ -46,6 +48,9 @@ void indexes_change(struct indexes *indexes, unsigned table, const void *before,
 /* Put every record of the tables in, once, after opening. */
 void indexes_build(struct indexes *indexes);
 
+/* The latest moment at which the sale of a date ends that has a seat neither sold nor blocked, of all behind the queue;
+ * 0 if there is none. */
+uint64_t indexes_unsold_until_ms(const struct indexes *indexes, uint64_t queue_no);
 /* The moment at which something happens to a ticket. */
 uint64_t indexes_ticket_due(const struct ticket_record *ticket);
 /* The hash of bytes that clients choose. */

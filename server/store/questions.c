@@ -196,6 +196,12 @@ store_queue_counts(const struct store *store, uint64_t queue_no)
     return queue == NULL ? (struct store_counts){0} : queue->counts;
 }
 
+uint64_t
+store_unsold_until_ms(const struct store *store, uint64_t queue_no)
+{
+    return indexes_unsold_until_ms(store->indexes, queue_no);
+}
+
 struct store_counts
 store_house_counts(const struct store *store)
 {

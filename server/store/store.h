@@ -166,9 +166,18 @@ bool store_next_due(const struct store *store, uint64_t queue_no, struct store_d
 struct store_counts {
     uint64_t seats, held, sold, blocked; /* blocked: not held at the same time */
 };
+/* A seat that is neither sold nor blocked; a held one may come back. */
+static inline bool
+store_has_unsold(const struct store_counts *counts)
+{
+    return counts->seats > counts->sold + counts->blocked;
+}
 struct store_counts store_date_counts(const struct store *store, uint64_t date_no);
 struct store_counts store_queue_counts(const struct store *store, uint64_t queue_no); /* all dates behind the queue */
 struct store_counts store_house_counts(const struct store *store);
+/* Until when a seat behind the queue can be sold: the latest end of a sale (closes_at_ms, else starts_at_ms) of its dates
+ * that have a seat neither sold nor blocked; 0 if none has. O(log dates), whatever is over. */
+uint64_t store_unsold_until_ms(const struct store *store, uint64_t queue_no);
 /* The sum of all users' balances, kept as they change. */
 int64_t store_balance_sum(const struct store *store);
 

@@ -113,22 +113,41 @@ m_rank(const struct m_queue *queue, uint64_t position)
 }
 
 /* --- how the sale stands -------------------------------------------------------------------------------- */
-/* Q10: every seat behind the queue is sold or blocked, and not merely blocked.
+/* Until when a date can be sold. */
+static uint64_t
+sale_ends_ms(const struct m_date *date)
+{
+    return date->closes_ms != 0 ? date->closes_ms : date->starts_ms;
+}
+
+/* Until when anything behind the queue can be sold that is not sold or blocked yet; 0 if all of it is. */
+static uint64_t
+unsold_until_ms(const struct model *model, const struct m_queue *queue)
+{
+    uint64_t until_ms = 0;
+
+    for (size_t i = 0; i < model->date.count; i++) {
+        const struct m_date *date = &model->date.at[i];
+        bool unsold = date->sold + date->blocked < date->seat_count;
+        if (&model->queue.at[date->queue] == queue && unsold && sale_ends_ms(date) > until_ms)
+            until_ms = sale_ends_ms(date);
+    }
+    return until_ms;
+}
+
+/* Q10: every seat behind the queue that can still be sold is sold or blocked, and not all are merely blocked.
  * OPEN: a hold that is due, with a block that waits for its end, counts as held until it is swept up. */
 bool
 m_is_sold_out(struct model *model, const struct m_queue *queue)
 {
-    uint64_t seats = 0, sold = 0, blocked = 0;
+    bool not_blocked = false;
 
     for (size_t i = 0; i < model->date.count; i++) {
         const struct m_date *date = &model->date.at[i];
-        if (&model->queue.at[date->queue] != queue)
-            continue;
-        seats += date->seat_count;
-        sold += date->sold;
-        blocked += date->blocked;
+        if (&model->queue.at[date->queue] == queue && date->blocked < date->seat_count)
+            not_blocked = true;
     }
-    return sold > 0 && seats == sold + blocked;
+    return not_blocked && unsold_until_ms(model, queue) <= model->now_ms;
 }
 
 uint8_t
@@ -465,6 +484,10 @@ model_next_due_ms(struct model *model, uint64_t now_ms)
     for (size_t i = 0; i < model->queue.count; i++) {
         struct m_queue *queue = &model->queue.at[i];
         next_ms = least(next_ms, next_admission_ms(model, queue));
+        /* Nothing changes in the house when the last sale ends, but those who wait are told so (Q10). */
+        uint64_t until_ms = unsold_until_ms(model, queue);
+        if (queue->waiting > 0 && queue->mode != USHER_QUEUE_FROZEN && until_ms > now_ms)
+            next_ms = least(next_ms, until_ms);
         /* A frozen queue's moments do not come nearer, but what was over before the freeze is still to be ended: 0. */
         if (next_due(model, queue, &due) && (queue->mode != USHER_QUEUE_FROZEN || m_is_over(model, queue, due.due)))
             next_ms = least(next_ms, m_moment(queue, due.due));
