@@ -1,4 +1,5 @@
-/* power_test.c: the power fails at every moment of a sale (X3). tests/power/ has how: a shim records what the store
+/* power_test.c: the power fails at every moment of a sale (X3), made in a program of our own or by a real usherd.
+ * tests/power/ has how: a shim records what the store
  * writes and syncs, images of the disk are built from it, and each is opened. */
 #include "tests/test.h"
 
@@ -10,11 +11,14 @@
 #include <unistd.h>
 
 #include "tests/power/check.h"
+#include "tests/power/served.h"
 #include "tests/store_help.h"
 
 #define SEED    1
 #define BATCHES 220
 #define IMAGES  3000
+
+#define SERVED_IMAGES 600 /* or as many as two for each sync boundary make */
 
 static const struct power_load one = {.seed = SEED, .batches = BATCHES};
 static const struct power_load three = {.seed = SEED, .batches = BATCHES / 3, .processes = 3};
@@ -60,6 +64,68 @@ a_power_cut_of_three_processes_loses_nothing_that_any_acknowledged(void **state)
     (void)state;
 
     cut_everywhere(&three);
+}
+
+/* Serve and sell; then cut the power everywhere. */
+static void
+cut_served(const struct power_served *served)
+{
+    struct help_folder folder;
+    struct power_served_counts counts;
+    char why[1024] = "";
+
+    help_folder_make(&folder);
+    power_record_served(folder.parent, served, &counts);
+    if (!power_check_served(folder.parent, served, SERVED_IMAGES, &counts.power, why, sizeof why))
+        fail_msg("%s", why);
+    print_message(
+        "%llu images of %llu records: %llu sync boundaries, %llu answers, %llu deaths; %llu sent again, %llu of "
+        "them done before\n",
+        (unsigned long long)counts.power.images, (unsigned long long)counts.power.records,
+        (unsigned long long)counts.power.boundaries, (unsigned long long)counts.acknowledged,
+        (unsigned long long)counts.deaths, (unsigned long long)counts.retried, (unsigned long long)counts.replayed);
+    assert_true(counts.power.images >= 300);
+    assert_true(counts.power.unheard > 0);
+    assert_true(counts.acknowledged >= 100);
+    assert_int_equal(counts.deaths, served->deaths);
+    assert_true(counts.retried > 0);
+    help_folder_remove(&folder);
+}
+
+/* X3, M3: a real usherd and clients over sockets. Whatever a client had heard before the power failed is found by its
+ * request id, though the usherd died in the middle of a write or a sync and was started again. */
+static void
+a_power_cut_of_a_usherd_loses_no_answer_that_was_heard(void **state)
+{
+    (void)state;
+
+    cut_served(&(struct power_served){.seed = SEED, .instances = 1, .rounds = 4, .deaths = 3});
+}
+
+/* X3, X4: the same with two usherd on one data directory, which go on while the other dies. */
+static void
+a_power_cut_of_two_usherd_loses_no_answer_that_either_gave(void **state)
+{
+    (void)state;
+
+    cut_served(&(struct power_served){.seed = SEED, .instances = 2, .rounds = 3, .deaths = 4});
+}
+
+/* X3: an answer that left before its batch was on the disk is found out, or the two above would prove nothing. */
+static void
+an_answer_that_leaves_too_early_is_found_out(void **state)
+{
+    const struct power_served served = {.seed = SEED, .instances = 1, .rounds = 6, .early = true};
+    struct help_folder folder;
+    struct power_served_counts counts;
+    char why[1024] = "";
+    (void)state;
+
+    help_folder_make(&folder);
+    power_record_served(folder.parent, &served, &counts);
+    assert_false(power_check_served(folder.parent, &served, SERVED_IMAGES, &counts.power, why, sizeof why));
+    assert_non_null(strstr(why, "its answer is not there"));
+    help_folder_remove(&folder);
 }
 
 /* X3: the same cuts find fault with a store that does not sync, or they would prove nothing. */
@@ -193,6 +259,9 @@ main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_power_cut_at_any_moment_loses_nothing_acknowledged),
         cmocka_unit_test(a_power_cut_of_three_processes_loses_nothing_that_any_acknowledged),
+        cmocka_unit_test(a_power_cut_of_a_usherd_loses_no_answer_that_was_heard),
+        cmocka_unit_test(a_power_cut_of_two_usherd_loses_no_answer_that_either_gave),
+        cmocka_unit_test(an_answer_that_leaves_too_early_is_found_out),
         cmocka_unit_test(a_disk_that_tears_sectors_is_beyond_what_lmdb_can_bear),
         cmocka_unit_test(a_store_with_a_spoilt_meta_page_is_refused_and_left_as_it_is),
         cmocka_unit_test(a_strangers_file_is_never_emptied),

@@ -2,9 +2,9 @@
  *
  *     torture [--minutes N] [--seed N] [--instances N]
  *
- * Each round has a seed of its own: a recorded sale whose disk is opened at a few thousand cuts (tests/power/), then
- * kills under load (tests/kill.c). After each round it prints the counts of all so far. It ends at the first thing that
- * is wrong, and says the seed that repeats it. */
+ * Each round has a seed of its own: a recorded sale whose disk is opened at a few thousand cuts, the same of real
+ * usherd that die in the middle of writes (tests/power/), then kills under load (tests/kill.c). After each round it
+ * prints the counts of all so far. It ends at the first thing that is wrong, and says the seed that repeats it. */
 #include "tests/test.h"
 
 #include <inttypes.h>
@@ -17,11 +17,13 @@
 
 #include "tests/kill.h"
 #include "tests/power/check.h"
+#include "tests/power/served.h"
 #include "tests/store_help.h"
 
 #define BATCHES 400u
 #define IMAGES  5000u
 #define KILLS   50u
+#define DEATHS  6u
 
 static struct {
     double minutes; /* 0: without end */
@@ -32,6 +34,7 @@ static struct {
 static struct {
     uint64_t rounds;
     struct power_counts power;
+    struct power_served_counts served;
     struct kill_counts kill;
 } sum;
 
@@ -64,6 +67,24 @@ cut_power(uint64_t seed)
 }
 
 static void
+cut_power_of_servers(uint64_t seed)
+{
+    struct help_folder folder;
+    const struct power_served served = {.seed = seed, .instances = wanted.instances, .rounds = 8, .deaths = DEATHS};
+    struct power_served_counts counts;
+    char why[1024] = "";
+
+    help_folder_make(&folder);
+    power_record_served(folder.parent, &served, &counts);
+    if (!power_check_served(folder.parent, &served, IMAGES, &counts.power, why, sizeof why))
+        fail_msg("%s (it is left there)", why);
+    help_folder_remove(&folder);
+    sum.served.power.images += counts.power.images;
+    sum.served.acknowledged += counts.acknowledged;
+    sum.served.deaths += counts.deaths;
+}
+
+static void
 kill_servers(uint64_t seed)
 {
     struct kill_counts counts;
@@ -80,10 +101,11 @@ static void
 print_counts(double since)
 {
     printf("%6.1f min, %" PRIu64 " rounds: %" PRIu64 " power cuts at %" PRIu64 " batches and %" PRIu64
-           " syncs; %" PRIu64 " kills, %" PRIu64 " commands acknowledged, %" PRIu64 " looked up, %" PRIu64
-           " sent again\n",
-           minutes_now() - since, sum.rounds, sum.power.images, sum.power.batches, sum.power.boundaries, sum.kill.kills,
-           sum.kill.acknowledged, sum.kill.looked_up, sum.kill.retried);
+           " syncs; %" PRIu64 " power cuts of usherd at %" PRIu64 " answers and %" PRIu64 " deaths; %" PRIu64
+           " kills, %" PRIu64 " commands acknowledged, %" PRIu64 " looked up, %" PRIu64 " sent again\n",
+           minutes_now() - since, sum.rounds, sum.power.images, sum.power.batches, sum.power.boundaries,
+           sum.served.power.images, sum.served.acknowledged, sum.served.deaths, sum.kill.kills, sum.kill.acknowledged,
+           sum.kill.looked_up, sum.kill.retried);
     fflush(stdout);
 }
 
@@ -96,6 +118,7 @@ nothing_acknowledged_is_lost(void **state)
     for (uint64_t seed = wanted.seed; wanted.minutes <= 0 || minutes_now() - since < wanted.minutes; seed++) {
         printf("seed %" PRIu64 "\n", seed);
         cut_power(seed);
+        cut_power_of_servers(seed);
         kill_servers(seed);
         sum.rounds++;
         print_counts(since);

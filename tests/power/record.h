@@ -3,7 +3,8 @@
  *     log      record, record ...
  *     record   struct power_record, then `size` bytes of data (of a write or a mark)
  *
- * A mark is the program's own word, by power_mark: "what I say here was acknowledged after the records before it". */
+ * A mark is the program's own word, by power_mark: "what I say here was acknowledged after the records before it". Who
+ * asks a program that can't do so appends its own to the log, in one write, once it has heard the answer. */
 #ifndef TESTS_POWER_RECORD_H
 #define TESTS_POWER_RECORD_H
 
@@ -12,6 +13,9 @@
 
 #define POWER_MAGIC   0x52574f50u /* "POWR" */
 #define POWER_LOG_ENV "USHER_POWER_LOG"
+/* The how manieth write or sync of the store's file kills the program: in turn before it, in the middle of it (between
+ * two pages; a sync is not done) and after it. A kill from outside could come between a call and its record. */
+#define POWER_DIE_ENV "USHER_POWER_DIE"
 
 enum power_kind {
     POWER_WRITE = 1,  /* into the page cache; on the disk at the next sync, or any time before */

@@ -5,7 +5,7 @@
  * LMDB 0.9.24 writes a transaction like this: its pages through one descriptor (lseek and writev for neighbours, pwrite
  * for one), then fdatasync, then 120 bytes of a meta page by pwrite through a second descriptor, opened with O_DSYNC.
  *
- * Each of these calls can also be made to fail.
+ * Each of these calls can also be made to fail, or to be the program's last.
  *
  * Syncs are recorded and not carried out: the disk of the test machine proves nothing, and the log is what counts. One
  * lock is held over each call and its record, so that the log's order is the order in which things happened. */
@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -101,6 +102,41 @@ power_count(void)
     return calls;
 }
 
+/* --- dying --------------------------------------------------------------------------------------------------- */
+#define PAGE 4096u
+
+static uint64_t life, die_at; /* calls so far; 0: it lives on */
+
+static _Noreturn void
+die(void)
+{
+    kill(getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+/* Die here, if it is the time for it. part: 0 before a call, 1 in its middle, 2 after it. Under the lock. */
+static bool
+dies_in(unsigned part)
+{
+    return die_at != 0 && life == die_at && die_at % 3 == part;
+}
+
+/* The pages that a kill leaves of a write; none of one within a page. */
+static ssize_t
+write_half(int fd, const struct iovec *parts, int count, uint64_t offset)
+{
+    size_t size = 0;
+    LIBC(ssize_t, pwritev, int, const struct iovec *, int, off_t);
+
+    for (int i = 0; i < count; i++)
+        size += parts[i].iov_len;
+    size = size / 2 / PAGE * PAGE;
+    struct iovec half = parts[0];
+    half.iov_len = half.iov_len < size ? half.iov_len : size;
+    return half.iov_len == 0 ? 0 : real(fd, &half, 1, (off_t)offset);
+}
+
 enum verdict { GOES_WELL, FAILS_BEFORE, FAILS_HALF, FAILS_AFTER };
 
 /* Count a call; what is to become of it? Under the lock. */
@@ -115,6 +151,9 @@ judge(void)
     };
 
     calls++;
+    life++;
+    if (dies_in(0))
+        die();
     if (calls < fail_first || calls >= fail_end)
         return GOES_WELL;
     return fail_how == POWER_FAIL_AFTER_THEN_BEFORE && calls == fail_first ? FAILS_AFTER : verdicts[fail_how];
@@ -149,6 +188,7 @@ note_open(int fd, const char *path, int flags)
         LIBC(int, open, const char *, int, ...);
         log_fd = real(getenv(POWER_LOG_ENV), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         assert(log_fd >= 0);
+        die_at = getenv(POWER_DIE_ENV) == NULL ? 0 : strtoull(getenv(POWER_DIE_ENV), NULL, 10);
     }
     pthread_mutex_unlock(&lock);
 }
@@ -216,8 +256,11 @@ write_parts(int fd, const struct iovec *parts, int count, uint64_t offset, bool 
         parts = &half;
         count = 1;
     }
-    ssize_t written = real(fd, parts, count, (off_t)offset);
+    bool dies = dies_in(1);
+    ssize_t written = dies ? write_half(fd, parts, count, offset) : real(fd, parts, count, (off_t)offset);
     record_write(fd, offset, parts, count, written);
+    if (dies || dies_in(2))
+        die();
     if (here && written > 0)
         lseek(fd, (off_t)offset + written, SEEK_SET);
     return verdict == FAILS_AFTER ? failed() : written;
@@ -301,8 +344,12 @@ FTRUNCATE(ftruncate64)
             return real(fd);                                                                                           \
         pthread_mutex_lock(&lock);                                                                                     \
         enum verdict verdict = judge();                                                                                \
+        if (dies_in(1))                                                                                                \
+            die();                                                                                                     \
         if (verdict == GOES_WELL || verdict == FAILS_AFTER)                                                            \
             record(POWER_SYNC, 0, NULL);                                                                               \
+        if (dies_in(2))                                                                                                \
+            die();                                                                                                     \
         pthread_mutex_unlock(&lock);                                                                                   \
         return verdict == GOES_WELL ? 0 : failed();                                                                    \
     }
