@@ -269,6 +269,7 @@ the_last_sale_with_a_seat_left_is_known_by_queue(void **state)
         block.date_no = i;
         block.sold = 1;
         block.held = 2;
+        block.blocked = 0;
         store_put_block(store, &block);
         assert_int_equal(store_unsold_until_ms(store, 1), i * 10);
         block.held = 0;
