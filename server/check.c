@@ -2,6 +2,7 @@
  *
  *     tables   every row of every table: its check, its form, the order of keys; the journal's batches decoded
  *     opening  the tables into memory and the journal on top, as a start does
+ *     digest   over records and over history, against those that the last commit left
  *     audit    the core's invariants, by name, recounted from the records
  *     books    the ledger from its first entry, payments and refunds against seats, events, answers, the history
  *
@@ -222,6 +223,23 @@ check_audit(struct check *check)
     core_close(core);
 }
 
+/* The digests that the last commit left in the meta table. That over the records was compared when they were opened;
+ * that over the history, which nobody reads as a whole otherwise, is recounted here. */
+static void
+check_digest(struct check *check)
+{
+    uint64_t records = store_digest_recount(check->store), history;
+
+    if (records != store_digest(check->store))
+        check_problem(check, "meta", "3", "the digest over the records is %016" PRIx64 ", they come to %016" PRIx64,
+                      store_digest(check->store), records);
+    if (!store_snapshot_history_digest(check->store, &history))
+        check_problem(check, "meta", "3", "the history can't be recounted");
+    else if (history != store_history_digest(check->store))
+        check_problem(check, "meta", "3", "the digest over the history is %016" PRIx64 ", its rows come to %016" PRIx64,
+                      store_history_digest(check->store), history);
+}
+
 static const struct check_part {
     unsigned table; /* to walk, where run is NULL */
     void (*run)(struct check *check);
@@ -232,9 +250,11 @@ static const struct check_part {
 #include "server/store/records.def"
 #define STORE_HISTORY(number, NAME, name, text) {number, NULL, #name},
 #include "server/store/history.def"
-    {STORE_DISK_JOURNAL, NULL, "journal"}, {STORE_DISK_HISTORY, NULL, "history"}, {0, check_audit, "audit"},
-    {0, check_ledger, "ledger"},           {0, check_payments, "payments"},       {0, check_events, "events"},
-    {0, check_answers, "answers"},         {0, check_consumer, "consumer"},
+    {STORE_DISK_JOURNAL, NULL, "journal"}, {STORE_DISK_HISTORY, NULL, "history"},
+    {0, check_digest, "digest"},           {0, check_audit, "audit"},
+    {0, check_ledger, "ledger"},           {0, check_payments, "payments"},
+    {0, check_events, "events"},           {0, check_answers, "answers"},
+    {0, check_consumer, "consumer"},
 };
 #define PART_COUNT (sizeof parts / sizeof *parts)
 

@@ -398,6 +398,66 @@ an_exchanged_row_is_found_by_the_digest(void **state)
     assert_non_null(strstr(stage->said, "digest"));
 }
 
+/* The same in the history, where no record stands against it: only the digest knows. */
+static void
+exchange_an_answer(struct store *store, MDB_txn *txn)
+{
+    struct house_record house;
+    struct answer_row answer;
+
+    store_get_house(store, 0, &house);
+    assert_true(store_read_answer(store, house.last_answer_no, &answer));
+    answer.fingerprint ^= 1;
+    assert_int_equal(disk_put_number(store->disk, txn, STORE_TABLE_ANSWER, answer.answer_no, &answer,
+                                     offsetof(struct answer_row, body) + answer.body_size, 0),
+                     0);
+}
+
+/* An answer that was forgotten before its time. */
+static void
+drop_an_answer(struct store *store, MDB_txn *txn)
+{
+    assert_int_equal(disk_del_number(store->disk, txn, STORE_TABLE_ANSWER, 2), 0);
+}
+
+/* The rows are what they were, and the digest is another. */
+static void
+exchange_the_digest(struct store *store, MDB_txn *txn)
+{
+    struct disk_digest digest;
+
+    assert_int_equal(disk_get(store->disk, txn, DISK_META, DISK_META_DIGEST, &digest, sizeof digest), 0);
+    digest.history ^= 1;
+    assert_int_equal(disk_put_number(store->disk, txn, DISK_META, DISK_META_DIGEST, &digest, sizeof digest, 0), 0);
+}
+
+/* S5, X4: history that someone changed behind the digest's back is found, by the digest that the last commit left. */
+static void
+an_exchanged_row_of_history_is_found_by_the_digest(void **state)
+{
+    static void (*const plants[])(struct store * store, MDB_txn * txn) = {exchange_an_answer, drop_an_answer,
+                                                                          exchange_the_digest};
+    struct data_stage *stage = *state;
+    char backup[256], path[256];
+
+    snprintf(backup, sizeof backup, "%s", data_path(stage, "backup"));
+    data_stage_stop(stage, SIGTERM);
+    settle(stage->server.data);
+    data_must(stage, 0, "up to position", "backup", stage->server.data, backup);
+    data_must(stage, 0, "part  digest ", "check", backup, NULL);
+    for (size_t at = 0; at < sizeof plants / sizeof *plants; at++) {
+        struct store *store = open_copy(stage, backup, at, path);
+        MDB_txn *txn;
+
+        assert_int_equal(lmdb_txn_begin(store->disk->env, 0, &txn), 0);
+        plants[at](store, txn);
+        assert_int_equal(lmdb_txn_commit(txn), 0);
+        store_close(store);
+        data_must(stage, 1, "problem: table meta, key 3: the digest over the history is ", "check", path, NULL);
+        assert_non_null(strstr(stage->said, ": 1 problem\n"));
+    }
+}
+
 /* S5, M2, M5, M8, X5: a mistake in the books is found though every check is right, by the part whose matter it is. */
 static void
 a_mistake_with_a_right_check_is_found(void **state)
@@ -445,6 +505,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_truncated_file_never_passes, open_stage, close_stage),
         cmocka_unit_test_setup_teardown(a_broken_page_does_not_end_the_check, open_stage, close_stage),
         cmocka_unit_test_setup_teardown(an_exchanged_row_is_found_by_the_digest, open_stage, close_stage),
+        cmocka_unit_test_setup_teardown(an_exchanged_row_of_history_is_found_by_the_digest, open_stage, close_stage),
         cmocka_unit_test_setup_teardown(a_mistake_with_a_right_check_is_found, open_stage, close_stage),
     };
 

@@ -37,6 +37,18 @@ store_snapshot_meta(const struct store *store, struct store_meta *meta)
     return store->trouble->status == STORE_OK;
 }
 
+bool
+store_snapshot_history_digest(const struct store *store, uint64_t *digest)
+{
+    MDB_txn *txn = disk_read_begin(store);
+
+    if (txn == NULL)
+        return false;
+    int error = disk_digest_recount_history(store->disk, txn, digest);
+    disk_read_end(store, txn);
+    return error == 0;
+}
+
 /* --- walking ---------------------------------------------------------------------------------- */
 #define CONSUMER_KEY_SIZE 18u
 

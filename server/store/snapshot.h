@@ -19,6 +19,10 @@ enum store_status store_open_snapshot(const char *path, struct store **store, ch
  * answered as of any store. Once. */
 enum store_status store_load_snapshot(struct store *store, char *why, size_t why_size);
 
+/* The digest over history as the rows on the disk make it; store_history_digest tells what the last commit left. False
+ * when they can't all be read. */
+bool store_snapshot_history_digest(const struct store *store, uint64_t *digest);
+
 /* --- as it lies on the disk ------------------------------------------------------------------------------ */
 struct store_meta {
     uint32_t schema;
