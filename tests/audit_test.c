@@ -163,6 +163,22 @@ break_note(struct house *house)
 }
 
 static void
+break_taken(struct house *house)
+{
+    struct note_record note;
+    assert_true(store_get_note(house->store, NOTE_KEY(1, 9), &note));
+    note.taken = 1; /* of a seat that nobody has */
+    store_put_note(house->store, &note);
+}
+
+static void
+break_sold_block(struct house *house)
+{
+    break_seat(house, 2, block_without_note);
+    store_put_note(house->store, &(struct note_record){.key = NOTE_KEY(1, 2), .channel = 3});
+}
+
+static void
 break_hold_list(struct house *house)
 {
     struct user_record user;
@@ -251,10 +267,10 @@ every_broken_invariant_is_named(void **state)
         void (*damage)(struct house *house);
         const char *name;
     } breaks[] = {
-        {break_both, "S2"},        {break_reservation, "S3"}, {break_hold, "S1"},         {break_owner, "C2"},
-        {break_note, "C3"},        {break_hold_list, "S4"},   {break_ticket_list, "L1"},  {break_ticket_state, "L1"},
-        {break_active_time, "L3"}, {break_balance, "P2"},     {break_sum, "P1"},          {break_owned, "C2"},
-        {break_date, "C3"},        {break_mode, "L1"},
+        {break_both, "S2"},        {break_reservation, "S3"}, {break_hold, "S1"},        {break_owner, "C2"},
+        {break_note, "C3"},        {break_hold_list, "S4"},   {break_ticket_list, "L1"}, {break_ticket_state, "L1"},
+        {break_active_time, "L3"}, {break_balance, "P2"},     {break_sum, "P1"},         {break_owned, "C2"},
+        {break_date, "C3"},        {break_mode, "L1"},        {break_taken, "S5"},       {break_sold_block, "S5"},
     };
     (void)state;
 

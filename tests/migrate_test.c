@@ -1,6 +1,8 @@
 /* migrate_test.c: data of older schemas opens for ever. tests/data/schema-1.mdb is a store that usherd of schema 1
  * wrote: a concert with two dates, three sold seats and one of them given back, three holds, blocked seats, charges,
- * waiting users, an invited client; SIGKILL took the server with its last batches in the journal. */
+ * waiting users, an invited client; SIGKILL took the server with its last batches in the journal. schema-2.mdb is one
+ * of schema 2, likewise: two concert dates, a sold seat, three holds, four blocks, two of them of a channel, one that
+ * waits for a hold. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +24,10 @@ struct old_data {
 };
 
 static struct old_data
-read_fixture(void)
+read_file(const char *path)
 {
     struct old_data data = {malloc(1 << 20), 0};
-    FILE *file = fopen(SCHEMA_1_PATH, "rb");
+    FILE *file = fopen(path, "rb");
 
     assert_non_null(file);
     assert_non_null(data.bytes);
@@ -33,6 +35,12 @@ read_fixture(void)
     fclose(file);
     assert_in_range(data.size, 8192, (1 << 20) - 1);
     return data;
+}
+
+static struct old_data
+read_fixture(void)
+{
+    return read_file(SCHEMA_1_PATH);
 }
 
 static void
@@ -120,6 +128,43 @@ a_store_of_the_first_schema_opens_whole(void **state)
         store = help_open(*state, NULL);
     }
     store_close(store);
+}
+
+/* F2, H8: a store of schema 2 opens; its blocks are taken by nobody yet, and channel and reason are what they were. */
+static void
+a_store_of_the_second_schema_opens_whole(void **state)
+{
+    struct old_data data = read_file(SCHEMA_2_PATH);
+    struct note_record note;
+    struct store *store;
+    struct core *core;
+    char why[256] = "";
+
+    put_data(*state, &data);
+    free(data.bytes);
+    for (int opening = 0; opening < 2; opening++) {
+        store = help_open(*state, NULL);
+        assert_int_equal(store_position(store), 31);
+        assert_int_equal(store_figures(store).journal_count, 0);
+        assert_int_equal(store_record_count(store, STORE_TABLE_USER), 8);
+        assert_int_equal(store_record_count(store, STORE_TABLE_HOLD), 3);
+        assert_int_equal(store_record_count(store, STORE_TABLE_NOTE), 4);
+        assert_int_equal(store_house_counts(store).sold, 1);
+        assert_int_equal(store_house_counts(store).blocked, 3);
+        assert_int_equal(store_house_counts(store).withheld, 1);
+        assert_true(store_get_note(store, (uint64_t)2 << 32 | 19, &note));
+        assert_int_equal(note.channel, 3);
+        assert_int_equal(note.taken, 0);
+        assert_string_equal(note.reason, "box office");
+        assert_true(store_get_note(store, (uint64_t)2 << 32 | 2, &note));
+        assert_int_equal(note.channel, 0);
+        assert_int_equal(note.taken, 0);
+        core = core_open(store);
+        if (!core_audit(core, why, sizeof why))
+            fail_msg("%s", why);
+        core_close(core);
+        store_close(store);
+    }
 }
 
 /* F2: a snapshot changes nothing, so it does not read an older schema and says how it is brought up. */
@@ -234,6 +279,7 @@ main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_store_of_the_first_schema_opens_whole, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_store_of_the_second_schema_opens_whole, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_snapshot_of_an_older_schema_says_what_to_do, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_step_is_taken_whole_or_not_at_all, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(damage_in_an_old_store_is_named, make_folder, remove_folder),

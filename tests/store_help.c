@@ -486,7 +486,8 @@ recount_block(void *context, const void *record)
     recount->counts.seats += block->seat_count;
     recount->counts.held += (uint64_t)__builtin_popcountll(block->held);
     recount->counts.sold += (uint64_t)__builtin_popcountll(block->sold);
-    recount->counts.blocked += (uint64_t)__builtin_popcountll(block->blocked & ~block->held);
+    recount->counts.blocked += (uint64_t)__builtin_popcountll(block->blocked & ~block->held & ~block->sold);
+    recount->counts.withheld += (uint64_t)__builtin_popcountll(block->blocked & block->held);
     return true;
 }
 

@@ -213,7 +213,7 @@ USHER_API usher_status usher_concerts(usher_client *client, const usher_concerts
 USHER_API usher_status usher_dates(usher_client *client, const usher_dates_request *request, usher_dates_reply *reply);
 
 /* The free seats of a date, a bit for each (C2): read with usher_seat_is_free(). A date of more than 16,384 seats takes
- * several calls: first_block goes on by free_block_count.
+ * several calls: first_block goes on by free_block_count. To a terminal the blocked seats of its channel are free (H8).
  * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, DATE_PAST. */
 USHER_API usher_status usher_seats(usher_client *client, const usher_seats_request *request, usher_seats_reply *reply);
 
@@ -224,7 +224,8 @@ USHER_API usher_status usher_plan(usher_client *client, const usher_plan_request
 /* --- seats --- */
 
 /* Keep seats from everybody else until they are paid for or the time runs out: all of them or none (R1, H1, H4). The
- * price is fixed now (H5). A seat that the user holds already keeps its reservation and its deadline (H3).
+ * price is fixed now (H5). A seat that the user holds already keeps its reservation and its deadline (H3). A terminal may
+ * name blocked seats of its channel (H8); given up or refunded, they are blocked again.
  * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, FROZEN, DATE_PAST, NOT_ON_SALE, SEATS_NONE, SEAT_DUPLICATE,
  * SEATS_PER_REQUEST, SEAT_NOT_FOUND, SEATS_PER_USER, HOLDS_PER_USER, SOLD, BLOCKED, HELD. With the seats' own results
  * refusal.conflict lists each seat in the way and until when, never whose it is (H2). */
@@ -341,8 +342,8 @@ USHER_API usher_status usher_put_concert(usher_client *client, const usher_put_c
 /* Make or change a date. Results: CONCERT_NOT_FOUND, PLAN_NOT_FOUND, CATALOGUE_INVALID, PLAN_IN_USE. */
 USHER_API usher_status usher_put_date(usher_client *client, const usher_put_date_request *request,
                                       usher_put_date_reply *reply);
-/* Take seats off sale, all or none (H8). Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, SEATS_NONE, SEAT_DUPLICATE,
- * SEAT_NOT_FOUND, SOLD. */
+/* Take seats off sale, all or none; with a channel, its terminals may still sell them (H8).
+ * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, SEATS_NONE, SEAT_DUPLICATE, SEAT_NOT_FOUND, SOLD. */
 USHER_API usher_status usher_block(usher_client *client, const usher_block_request *request, usher_block_reply *reply);
 /* Put them on sale again (H8).
  * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, SEATS_NONE, SEAT_DUPLICATE, SEAT_NOT_FOUND. */

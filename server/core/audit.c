@@ -61,7 +61,8 @@ count_block(struct store_counts *counts, const struct block_record *block)
     counts->seats += block->seat_count;
     counts->held += (uint64_t)__builtin_popcountll(block->held);
     counts->sold += (uint64_t)__builtin_popcountll(block->sold);
-    counts->blocked += (uint64_t)__builtin_popcountll(block->blocked & ~block->held);
+    counts->blocked += (uint64_t)__builtin_popcountll(block->blocked & ~block->held & ~block->sold);
+    counts->withheld += (uint64_t)__builtin_popcountll(block->blocked & block->held);
 }
 
 static bool
@@ -90,8 +91,8 @@ visit_block(void *context, const void *record)
 
     CHECK("C3 (a block has a date)", date != NULL && block->seat_count >= 1 && block->seat_count <= BLOCK_SEATS,
           "block", block->key);
-    CHECK("S2", (block->held & block->sold) == 0 && (block->sold & block->blocked) == 0 &&
-                    ((block->held | block->sold | block->blocked) & ~bits_of(block)) == 0,
+    CHECK("S2",
+          (block->held & block->sold) == 0 && ((block->held | block->sold | block->blocked) & ~bits_of(block)) == 0,
           "block", block->key);
     for (unsigned slot = 0; slot < BLOCK_SEATS; slot++) {
         uint64_t bit = UINT64_C(1) << slot, id = block->reservation_id[slot];
@@ -104,9 +105,13 @@ visit_block(void *context, const void *record)
         }
         if (block->sold & bit && !note_sale(audit, block, slot))
             return false;
-        CHECK("C3 (a note for each blocked seat)",
-              ((block->blocked & bit) != 0) == (store_see_note(audit->store, NOTE_KEY(block->date_no, seat_no)) != NULL),
-              "block", block->key);
+        const struct note_record *note = store_see_note(audit->store, NOTE_KEY(block->date_no, seat_no));
+        CHECK("C3 (a note for each blocked seat)", ((block->blocked & bit) != 0) == (note != NULL), "block",
+              block->key);
+        CHECK("S5 (a taken block stands on a held or sold seat)",
+              note == NULL || !note->taken || ((block->held | block->sold) & bit), "block", block->key);
+        CHECK("S5 (a sold seat's block is taken)", note == NULL || note->taken || !(block->sold & bit), "block",
+              block->key);
     }
     audit->held_seats += (uint64_t)__builtin_popcountll(block->held);
     audit->blocked_seats += (uint64_t)__builtin_popcountll(block->blocked);

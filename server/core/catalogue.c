@@ -52,11 +52,11 @@ date_status(const struct core *core, const struct date_record *date, const struc
         return USHER_DATE_STATUS_PAST;
     if (date->closes_at_ms != 0 && core->now_ms >= date->closes_at_ms)
         return USHER_DATE_STATUS_CLOSED;
-    if (counts->sold > 0 && counts->sold + counts->blocked == counts->seats)
+    if (counts->sold > 0 && counts->sold + counts->blocked + counts->withheld == counts->seats)
         return USHER_DATE_STATUS_SOLD_OUT;
     if (core->now_ms < date->opens_at_ms)
         return USHER_DATE_STATUS_NOT_YET;
-    if (counts->held > 0 && counts->held + counts->sold + counts->blocked == counts->seats)
+    if (counts->held > counts->withheld && counts->held + counts->sold + counts->blocked == counts->seats)
         return USHER_DATE_STATUS_ALL_HELD;
     return USHER_DATE_STATUS_ON_SALE;
 }
@@ -76,7 +76,8 @@ date_counts_now(const struct core *core, const struct date_record *date)
             if (!hold_is_over(core, &queue, store_see_hold(core->store, block->reservation_id[slot])))
                 continue;
             counts.held--;
-            counts.blocked += block->blocked >> slot & 1; /* a block that waited for it */
+            counts.withheld -= block->blocked >> slot & 1; /* a block that waited for it */
+            counts.blocked += block->blocked >> slot & 1;
         }
     }
     return counts;
@@ -143,7 +144,6 @@ core_seats(struct core *core, const struct core_request *request, const void *bo
     usher_seats_reply *reply = out;
     struct date_record date;
 
-    (void)request;
     usher_result result = date_find(core, ask->concert_id, ask->date_id, &date);
     if (result != USHER_OK)
         return result;
@@ -159,7 +159,8 @@ core_seats(struct core *core, const struct core_request *request, const void *bo
         if (reply->free_block_count == sizeof reply->free_block / sizeof *reply->free_block)
             break;
         const struct block_record *block = store_see_block(core->store, BLOCK_KEY(date.date_no, i));
-        uint64_t free = block_free_now(core, &queue, block);
+        uint64_t free =
+            block_free_now(core, &queue, block) | block_of_channel_now(core, &queue, block, core_channel(request));
         reply->version += block->version;
         reply->free_count += (uint32_t)__builtin_popcountll(free);
         reply->free_block[reply->free_block_count++] = free;

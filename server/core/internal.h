@@ -78,6 +78,12 @@ uint64_t core_user_at_first_sight(struct core *core, const usher_uuid *uuid);
 /* Refuse with a moment at which it ends: fills until_ms and retry_after_ms. */
 usher_result core_refuse_until(struct core *core, usher_result result, uint64_t until_ms);
 usher_result core_refuse_detail(struct core *core, usher_result result, uint64_t detail);
+/* The sales channel whose blocked seats the asker may sell: a terminal's own, 0 for none (H8). */
+static inline uint16_t
+core_channel(const struct core_request *request)
+{
+    return request->asker.role == USHER_ROLE_TERMINAL ? request->asker.channel : 0;
+}
 /* Add a seat to the refusal's list, as long as there is room. */
 void core_conflict(struct core *core, uint32_t seat_no, usher_result result, uint64_t until_ms);
 /* Append an event; number, moment and the user's UUID are filled in here. */
@@ -144,11 +150,16 @@ enum seat_state seat_state_now(const struct core *core, const struct queue_recor
                                const struct block_record *block, uint32_t seat_no, struct hold_record *hold);
 /* The free seats of a block now, a bit for each. */
 uint64_t block_free_now(const struct core *core, const struct queue_record *queue, const struct block_record *block);
+/* The blocked seats of a block that this channel may sell now, a bit for each; none for channel 0. */
+uint64_t block_of_channel_now(const struct core *core, const struct queue_record *queue,
+                              const struct block_record *block, uint16_t channel);
 bool hold_is_over(const struct core *core, const struct queue_record *queue, const struct hold_record *hold);
 /* End a hold unpaid and say why (ENDED_EXPIRED, ...). */
 void hold_end(struct core *core, uint64_t reservation_id, enum ended_how how);
 /* Take a hold off its seat's user's list and out of the store; the seat itself is the caller's. */
 void hold_remove(struct core *core, const struct hold_record *hold, enum ended_how how, uint64_t payment_id);
+/* A seat on which a block stands was given up: it is blocked again, not free (H8). */
+void seat_blocked_again(struct core *core, uint64_t date_no, uint32_t seat_no);
 /* A seat that is held past its end is freed now. */
 void seat_end_due(struct core *core, const struct queue_record *queue, uint64_t date_no, uint32_t seat_no);
 void user_owns(struct core *core, uint64_t user_no, uint64_t date_no, int change);
@@ -161,6 +172,7 @@ struct seat_wish {
     const uint64_t *giving_up; /* reservations that are given up for them (swap) */
     uint32_t giving_up_count;
     uint64_t end_due; /* 0: as the policy has it */
+    uint16_t channel; /* whose blocked seats it may have; 0 for none */
 };
 usher_result seats_check(struct core *core, const struct seat_wish *wish);
 uint64_t seats_take(struct core *core, const struct seat_wish *wish, usher_hold *hold, uint16_t *hold_count);

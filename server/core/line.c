@@ -167,7 +167,7 @@ static bool
 is_sold_out(const struct core *core, const struct queue_record *queue)
 {
     struct store_counts counts = store_queue_counts(core->store, queue->queue_no);
-    bool all_blocked = counts.blocked == counts.seats;
+    bool all_blocked = counts.blocked + counts.withheld == counts.seats;
 
     return !all_blocked && store_unsold_until_ms(core->store, queue->queue_no) <= core->now_ms;
 }

@@ -87,7 +87,7 @@ core_queues(struct core *core, const struct core_request *request, const void *b
         row->waiting_count = store_waiting_count(core->store, queue_no);
         row->active_count = store_active_count(core->store, queue_no);
         row->admitted_count = queue->admitted_count;
-        row->unsold_count = counts.seats - counts.sold - counts.blocked;
+        row->unsold_count = counts.seats - counts.sold - counts.blocked - counts.withheld;
         queue_no = store_next_queue(core->store, queue->queue_id);
     }
     reply->more = queue_no != 0;
@@ -156,6 +156,8 @@ core_block(struct core *core, const struct core_request *request, const void *bo
             store_get_block(core->store, block.key, &block);
         }
         bool held = block.held & SEAT_BIT(seat_no);
+        const struct note_record *before = store_see_note(core->store, note.key);
+        note.taken = held && before != NULL && before->taken; /* it was taken through the block that is replaced */
         bool was_blocked = (block.blocked & SEAT_BIT(seat_no)) && !forced;
         block.blocked |= SEAT_BIT(seat_no);
         block.version++;
@@ -193,7 +195,7 @@ core_unblock(struct core *core, const struct core_request *request, const void *
         block.version++;
         store_put_block(core->store, &block);
         store_remove_note(core->store, NOTE_KEY(date.date_no, ask->seat[i]));
-        if (!(block.held & bit))
+        if (!((block.held | block.sold) & bit))
             emit_of_block(core, USHER_EVENT_SEAT_UNBLOCKED, &date, ask->seat[i]);
         reply->unblocked_count++;
     }

@@ -117,10 +117,13 @@ sell(struct core *core, const struct hold_record *hold, uint64_t payment_id, str
     assert(block.reservation_id[SEAT_SLOT(hold->seat_no)] == hold->reservation_id);
     block.held &= ~SEAT_BIT(hold->seat_no);
     block.sold |= SEAT_BIT(hold->seat_no);
-    block.blocked &= ~SEAT_BIT(hold->seat_no); /* a block that waited for the hold's end has waited in vain (H8) */
+    const struct note_record *note = store_see_note(core->store, NOTE_KEY(hold->date_no, hold->seat_no));
+    bool in_vain = note != NULL && !note->taken; /* a block that waited for the hold's end (H8) */
+    if (in_vain)
+        block.blocked &= ~SEAT_BIT(hold->seat_no);
     block.version++;
     store_put_block(core->store, &block);
-    if (store_see_note(core->store, NOTE_KEY(hold->date_no, hold->seat_no)) != NULL)
+    if (in_vain)
         store_remove_note(core->store, NOTE_KEY(hold->date_no, hold->seat_no));
     hold_remove(core, hold, ENDED_PAID, payment_id);
     user_owns(core, hold->user_no, hold->date_no, +1);
@@ -262,6 +265,8 @@ core_refund(struct core *core, const struct core_request *request, const void *b
         free_sold(core, &refund.seat[i]);
         emit_of_payment(core, USHER_EVENT_SEAT_RELEASED, payment.payment_id, refund.refund_id, &refund.seat[i],
                         refund.seat[i].price);
+        if (store_see_note(core->store, NOTE_KEY(refund.seat[i].date_no, refund.seat[i].seat_no)) != NULL)
+            seat_blocked_again(core, refund.seat[i].date_no, refund.seat[i].seat_no); /* it was sold through a block */
     }
     emit_of_payment(core, USHER_EVENT_REFUNDED, payment.payment_id, refund.refund_id, NULL, refund.amount);
     reply->refund_id = refund.refund_id;

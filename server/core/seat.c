@@ -9,11 +9,17 @@
  *       |<------ unblock ----- [BLOCKED]           |
  *       `------------------------------------------'
  *
+ * A terminal may take a blocked seat of its channel by name (H8). The block stands meanwhile, and its note says that it
+ * was taken: bit by bit it is held and blocked, then sold and blocked. So whatever ends that, a deadline, a release or
+ * a refund, leaves the seat as the channel had it, and only UNBLOCK brings it to the open sale. A block that came to a
+ * held seat later is not taken: it waits for the hold's end, and is gone if the hold is paid.
+ *
  * Invariants, checked by core_audit() under these names:
  *   S1  A held seat has one live hold and a hold has one held seat; they name each other.
- *   S2  held and sold never overlap, sold and blocked never overlap, no bit stands beyond seat_count.
+ *   S2  held and sold never overlap, no bit stands beyond seat_count.
  *   S3  A seat that is neither held nor sold names no reservation.
- *   S4  A user's holds are its list, oldest first, and at most what one payment takes. */
+ *   S4  A user's holds are its list, oldest first, and at most what one payment takes.
+ *   S5  A block that is taken stands on a held or sold seat; a sold seat's block is taken. */
 #include "server/core/internal.h"
 
 usher_result
@@ -69,6 +75,29 @@ block_free_now(const struct core *core, const struct queue_record *queue, const 
     return free;
 }
 
+static bool
+is_of_channel(const struct core *core, uint64_t date_no, uint32_t seat_no, uint16_t channel)
+{
+    const struct note_record *note = store_see_note(core->store, NOTE_KEY(date_no, seat_no));
+    return channel != 0 && note != NULL && note->channel == channel;
+}
+
+uint64_t
+block_of_channel_now(const struct core *core, const struct queue_record *queue, const struct block_record *block,
+                     uint16_t channel)
+{
+    uint64_t bits = 0;
+    struct hold_record hold;
+
+    for (uint64_t left = channel == 0 ? 0 : block->blocked; left != 0; left &= left - 1) {
+        uint32_t seat_no = (uint32_t)((block->key & 0xffff) * BLOCK_SEATS) + (uint32_t)__builtin_ctzll(left) + 1;
+        if (seat_state_now(core, queue, block, seat_no, &hold) == SEAT_BLOCKED &&
+            is_of_channel(core, block->date_no, seat_no, channel))
+            bits |= SEAT_BIT(seat_no);
+    }
+    return bits;
+}
+
 void
 hold_describe(const struct core *core, const struct hold_record *hold, usher_hold *out)
 {
@@ -95,6 +124,27 @@ emit_of_seat(struct core *core, enum usher_event_kind kind, uint64_t user_no, ui
                                  .seat_no = seat_no,
                                  .reservation_id = reservation_id,
                                  .amount = amount});
+}
+
+/* --- blocks that are taken ------------------------------------------------------------------------------- */
+static void
+note_set_taken(struct core *core, uint64_t date_no, uint32_t seat_no, bool taken)
+{
+    struct note_record note;
+    bool found = store_get_note(core->store, NOTE_KEY(date_no, seat_no), &note);
+    assert(found);
+    (void)found;
+    if (note.taken == taken)
+        return;
+    note.taken = taken;
+    store_put_note(core->store, &note);
+}
+
+void
+seat_blocked_again(struct core *core, uint64_t date_no, uint32_t seat_no)
+{
+    note_set_taken(core, date_no, seat_no, false);
+    emit_of_seat(core, USHER_EVENT_SEAT_BLOCKED, 0, date_no, seat_no, 0, 0);
 }
 
 /* --- the end of a hold ---------------------------------------------------------------------------------- */
@@ -150,8 +200,8 @@ hold_end(struct core *core, uint64_t reservation_id, enum ended_how how)
     store_put_block(core->store, &block);
     hold_remove(core, &hold, how, 0);
     emit_of_seat(core, kinds[how], hold.user_no, hold.date_no, hold.seat_no, reservation_id, 0);
-    if (how != ENDED_FORCED && block.blocked & SEAT_BIT(hold.seat_no)) /* a block that waited for this (H8) */
-        emit_of_seat(core, USHER_EVENT_SEAT_BLOCKED, 0, hold.date_no, hold.seat_no, 0, 0);
+    if (how != ENDED_FORCED && block.blocked & SEAT_BIT(hold.seat_no)) /* a block that waited, or was taken (H8) */
+        seat_blocked_again(core, hold.date_no, hold.seat_no);
 }
 
 void
@@ -231,6 +281,22 @@ check_limits(struct core *core, const struct seat_wish *wish, uint32_t new_count
     return USHER_OK;
 }
 
+/* A seat on which a block stands: for those of its channel it is free. */
+static usher_result
+check_blocked(const struct core *core, const struct seat_wish *wish, uint32_t seat_no)
+{
+    return is_of_channel(core, wish->date->date_no, seat_no, wish->channel) ? USHER_OK : USHER_BLOCKED;
+}
+
+/* Another's hold. One that was taken through a block is nobody's business outside the channel: the seat won't come to
+ * the open sale when it ends, so there is no moment to wait for. */
+static usher_result
+check_held(const struct core *core, const struct seat_wish *wish, uint32_t seat_no)
+{
+    const struct note_record *note = store_see_note(core->store, NOTE_KEY(wish->date->date_no, seat_no));
+    return note == NULL || !note->taken || check_blocked(core, wish, seat_no) == USHER_OK ? USHER_HELD : USHER_BLOCKED;
+}
+
 /* Whether the wish may have this seat; *is_new unless the asker holds it already (H3). */
 static usher_result
 check_seat(struct core *core, const struct seat_wish *wish, uint32_t seat_no, bool *is_new)
@@ -248,17 +314,18 @@ check_seat(struct core *core, const struct seat_wish *wish, uint32_t seat_no, bo
         result = USHER_SOLD;
         break;
     case SEAT_BLOCKED:
-        result = USHER_BLOCKED;
+        result = check_blocked(core, wish, seat_no);
         break;
     case SEAT_HELD:
         if (is_given_up(wish, hold.reservation_id)) {
-            result = block->blocked & SEAT_BIT(seat_no) ? USHER_BLOCKED : USHER_OK; /* a block waits for its end */
+            if (block->blocked & SEAT_BIT(seat_no))
+                result = check_blocked(core, wish, seat_no); /* which is what it will be */
             break;
         }
         *is_new = hold.user_no != core->user_no;
         if (*is_new) {
-            result = USHER_HELD;
-            until_ms = queue_moment_ms(wish->queue, hold.end_due);
+            result = check_held(core, wish, seat_no);
+            until_ms = result == USHER_HELD ? queue_moment_ms(wish->queue, hold.end_due) : 0;
         }
         break;
     }
@@ -327,7 +394,11 @@ take_one(struct core *core, const struct seat_wish *wish, uint32_t seat_no, uint
         .held_at_ms = core->now_ms,
     };
     store_get_block(core->store, SEAT_BLOCK(hold.date_no, seat_no), &block);
-    assert(((block.held | block.sold | block.blocked) & SEAT_BIT(seat_no)) == 0);
+    assert(((block.held | block.sold) & SEAT_BIT(seat_no)) == 0);
+    if (block.blocked & SEAT_BIT(seat_no)) {
+        assert(is_of_channel(core, hold.date_no, seat_no, wish->channel));
+        note_set_taken(core, hold.date_no, seat_no, true);
+    }
     block.held |= SEAT_BIT(seat_no);
     block.reservation_id[SEAT_SLOT(seat_no)] = hold.reservation_id;
     block.version++;
@@ -373,12 +444,15 @@ core_reserve(struct core *core, const struct core_request *request, const void *
     usher_reserve_reply *reply = out;
     struct date_record date;
 
-    (void)request;
     usher_result result = date_find(core, ask->concert_id, ask->date_id, &date);
     if (result != USHER_OK)
         return result;
     struct queue_record queue = queue_of_date(core, &date);
-    struct seat_wish wish = {.date = &date, .queue = &queue, .seat = ask->seat, .seat_count = ask->seat_count};
+    struct seat_wish wish = {.date = &date,
+                             .queue = &queue,
+                             .seat = ask->seat,
+                             .seat_count = ask->seat_count,
+                             .channel = core_channel(request)};
     result = date_on_sale(core, &date, &queue);
     if (result == USHER_OK)
         result = seats_check(core, &wish);
@@ -396,9 +470,10 @@ date_left(const struct core *core, const struct date_record *date)
 {
     struct store_counts counts = date_counts_now(core, date);
 
-    if (counts.sold > 0 && counts.sold + counts.blocked == counts.seats)
+    if (counts.sold > 0 && counts.sold + counts.blocked + counts.withheld == counts.seats)
         return USHER_SOLD_OUT;
-    return counts.held > 0 && counts.held + counts.sold + counts.blocked == counts.seats ? USHER_ALL_HELD : USHER_OK;
+    return counts.held > counts.withheld && counts.held + counts.sold + counts.blocked == counts.seats ? USHER_ALL_HELD
+                                                                                                       : USHER_OK;
 }
 
 usher_result
@@ -513,7 +588,6 @@ core_swap(struct core *core, const struct core_request *request, const void *bod
     struct hold_record hold;
     uint64_t end_due = UINT64_MAX;
 
-    (void)request;
     usher_result result = date_find(core, ask->concert_id, ask->date_id, &date);
     if (result != USHER_OK)
         return result;
@@ -540,7 +614,8 @@ core_swap(struct core *core, const struct core_request *request, const void *bod
                              .seat_count = ask->seat_count,
                              .giving_up = ask->reservation,
                              .giving_up_count = ask->reservation_count,
-                             .end_due = end_due};
+                             .end_due = end_due,
+                             .channel = core_channel(request)};
     result = seats_check(core, &wish);
     if (result == USHER_OK)
         result = reservation_refuse(core, first);

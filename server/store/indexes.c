@@ -140,6 +140,7 @@ add_counts(struct store_counts *sum, const struct store_counts *counts, bool min
     sum->held += minus ? -counts->held : counts->held;
     sum->sold += minus ? -counts->sold : counts->sold;
     sum->blocked += minus ? -counts->blocked : counts->blocked;
+    sum->withheld += minus ? -counts->withheld : counts->withheld;
 }
 
 /* A date that has a seat to sell, for the heap of its queue: the later its sale ends, the earlier it comes. */
@@ -228,7 +229,8 @@ count_block(struct indexes *indexes, const struct block_record *block, bool minu
         .seats = block->seat_count,
         .held = (uint64_t)__builtin_popcountll(block->held),
         .sold = (uint64_t)__builtin_popcountll(block->sold),
-        .blocked = (uint64_t)__builtin_popcountll(block->blocked & ~block->held),
+        .blocked = (uint64_t)__builtin_popcountll(block->blocked & ~(block->held | block->sold)),
+        .withheld = (uint64_t)__builtin_popcountll(block->blocked & block->held),
     };
     struct date_index *date = date_of(indexes, block->date_no);
 

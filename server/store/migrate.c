@@ -2,6 +2,7 @@
  *
  *     1   the first
  *     2   a queue keeps the downtimes that put its deadlines off, the house has the policy restart_grace_ms (X2)
+ *     3   a block may be taken, and stands on a sold seat then: a byte of its note that was 0 says so (H8)
  *
  * To change a record: raise STORE_SCHEMA, add a row here with the sizes of the records as they were, and record a store
  * of the old schema in tests/data. What a step knows of an old schema it says in numbers, since the structs of
@@ -46,6 +47,18 @@ run_1(struct disk *disk, MDB_txn *txn)
     return error != 0 ? error : migrate_records(disk, txn, STORE_TABLE_HOUSE, HOUSE_SIZE_2, HOUSE_SIZE_2, make_house_2);
 }
 
+/* --- from 2 to 3 ------------------------------------------------------------------------------ */
+/* No row changes: of what was 0 nothing was taken. The schema says that an older program would not know what it means.
+ */
+static int
+run_2(struct disk *disk, MDB_txn *txn)
+{
+    (void)disk;
+    (void)txn;
+    return 0;
+}
+
+/* --- the steps -------------------------------------------------------------------------------- */
 static const struct migration steps[] = {
     {1,
      {[STORE_TABLE_HOUSE] = 408,
@@ -61,6 +74,20 @@ static const struct migration steps[] = {
       [STORE_TABLE_OWNED] = 16,
       [STORE_TABLE_CLIENT] = 120},
      run_1},
+    {2,
+     {[STORE_TABLE_HOUSE] = HOUSE_SIZE_2,
+      [STORE_TABLE_QUEUE] = QUEUE_SIZE_2,
+      [STORE_TABLE_CONCERT] = 184,
+      [STORE_TABLE_PLAN] = 2072,
+      [STORE_TABLE_DATE] = 144,
+      [STORE_TABLE_BLOCK] = 560,
+      [STORE_TABLE_NOTE] = 64,
+      [STORE_TABLE_USER] = 56,
+      [STORE_TABLE_TICKET] = 64,
+      [STORE_TABLE_HOLD] = 64,
+      [STORE_TABLE_OWNED] = 16,
+      [STORE_TABLE_CLIENT] = 120},
+     run_2},
 };
 _Static_assert(sizeof steps / sizeof *steps == STORE_SCHEMA - 1, "a step for each schema before this one");
 

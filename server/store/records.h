@@ -17,7 +17,7 @@
 
 #include "protocol/protocol.h"
 
-#define STORE_SCHEMA 2u /* migrate.c says what each was */
+#define STORE_SCHEMA 3u /* migrate.c says what each was */
 
 /* --- records in memory ------------------------------------------------------------------------ */
 enum house_policy {
@@ -124,15 +124,17 @@ struct block_record {
     uint32_t date_no;
     uint32_t seat_count; /* 1 to 64 */
     /* Bit b is seat index * 64 + b + 1. At most one of held and sold; blocked with held: will be blocked when the
-     * hold ends unpaid; blocked with sold: never. */
+     * hold ends unpaid; blocked with sold: will be blocked when it is given back, since it was taken through the
+     * block (its note says so). */
     uint64_t held, sold, blocked;
     uint64_t reservation_id[BLOCK_SEATS]; /* of the hold or the sale; 0 when neither */
 };
 
 struct note_record {
     uint64_t key;
-    uint16_t channel;
-    uint8_t unused[6];
+    uint16_t channel; /* whose terminals may sell the seat although it is blocked; 0 for none (H8) */
+    uint8_t taken;    /* 1: one of them has: the seat is held or sold through this block */
+    uint8_t unused[5];
     char reason[48];
 };
 

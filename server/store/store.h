@@ -164,13 +164,14 @@ bool store_next_due(const struct store *store, uint64_t queue_no, struct store_d
 
 /* Seats by bit counts, kept as blocks change. */
 struct store_counts {
-    uint64_t seats, held, sold, blocked; /* blocked: not held at the same time */
+    uint64_t seats, held, sold, blocked; /* blocked: neither held nor sold at the same time */
+    uint64_t withheld;                   /* held and blocked: will be blocked, not free, when the hold ends unpaid */
 };
 /* A seat that is neither sold nor blocked; a held one may come back. */
 static inline bool
 store_has_unsold(const struct store_counts *counts)
 {
-    return counts->seats > counts->sold + counts->blocked;
+    return counts->seats > counts->sold + counts->blocked + counts->withheld;
 }
 struct store_counts store_date_counts(const struct store *store, uint64_t date_no);
 struct store_counts store_queue_counts(const struct store *store, uint64_t queue_no); /* all dates behind the queue */

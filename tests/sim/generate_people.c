@@ -227,6 +227,24 @@ leave(struct generator *generator, const struct somebody *who)
     say(generator, &step, USHER_OPCODE_LEAVE, &(usher_leave_request){0});
 }
 
+/* A terminal asks for a blocked seat of its channel now and then, if there is one (H8). */
+static void
+want_own(struct generator *generator, const struct step *step, const struct m_date *date, uint32_t *seat,
+         uint16_t count)
+{
+    if (step->channel == 0 || date == NULL || count == 0 || date->seat.count == 0 || !chance(generator, 600))
+        return;
+    uint64_t from = draw(generator, date->seat.count);
+    for (uint64_t i = 0; i < date->seat.count; i++) {
+        uint32_t seat_no = (uint32_t)((from + i) % date->seat.count) + 1;
+        const struct m_seat *one = &date->seat.at[seat_no - 1];
+        if (one->blocked && one->channel == step->channel) {
+            seat[0] = seat_no;
+            return;
+        }
+    }
+}
+
 static void
 reserve_with(struct generator *generator, struct step *step, const struct somebody *who)
 {
@@ -235,6 +253,7 @@ reserve_with(struct generator *generator, struct step *step, const struct somebo
 
     name_date(generator, date, &body.concert_id, &body.date_id);
     body.seat_count = some_seats(generator, date, body.seat, 16);
+    want_own(generator, step, date, body.seat, body.seat_count);
     say(generator, step, USHER_OPCODE_RESERVE, &body);
 }
 
@@ -283,6 +302,7 @@ swap_with(struct generator *generator, struct step *step, const struct somebody 
 
     name_date(generator, date, &body.concert_id, &body.date_id);
     body.seat_count = some_seats(generator, date, body.seat, 16);
+    want_own(generator, step, date, body.seat, body.seat_count);
     if (count > 0 && body.seat_count > 0 && chance(generator, 250)) { /* one of the old ones again */
         uint64_t old = number_of(generator, &reference[0]);
         if (old != 0)

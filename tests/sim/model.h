@@ -28,6 +28,7 @@ struct model_request {
     const usher_message *message;
     uint8_t role; /* usher_role */
     bool has_token;
+    uint16_t channel; /* of a terminal */
     uint32_t client_no;
     uint32_t queue_id; /* the token's */
     uint64_t position;

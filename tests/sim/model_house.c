@@ -219,11 +219,13 @@ check_seats(struct model *model, const struct m_date *date, const uint32_t *seat
 }
 
 static void
-block_one(struct model *model, struct m_date *date, uint32_t seat_no, bool force, usher_block_reply *reply)
+block_one(struct model *model, struct m_date *date, uint32_t seat_no, const usher_block_request *ask,
+          usher_block_reply *reply)
 {
     m_seat_sweep(model, date, seat_no);
     struct m_seat seat = date->seat.at[seat_no - 1];
-    if (seat.state == SEAT_IS_HELD && force) {
+    date->seat.at[seat_no - 1].channel = ask->channel;
+    if (seat.state == SEAT_IS_HELD && ask->force) {
         /* Mark first: whether or not a block waited for this hold already, the seat is taken off sale now. */
         m_seat_set(date, seat_no, SEAT_IS_HELD, true, seat.reservation);
         m_hold_over(model, seat.reservation, HOW_FORCED);
@@ -259,7 +261,7 @@ model_block(struct model *model, const struct model_request *request, const void
     if (model->refusal.conflict_count > 0)
         return USHER_SOLD;
     for (uint16_t i = 0; i < ask->seat_count; i++)
-        block_one(model, date, ask->seat[i], ask->force, out);
+        block_one(model, date, ask->seat[i], ask, out);
     return USHER_OK;
 }
 
@@ -281,7 +283,7 @@ model_unblock(struct model *model, const struct model_request *request, const vo
         if (!seat.blocked)
             continue;
         m_seat_set(date, ask->seat[i], (enum m_seat_state)seat.state, false, seat.reservation);
-        if (seat.state != SEAT_IS_HELD)
+        if (seat.state == SEAT_IS_FREE)
             m_emit_of_seat(model, USHER_EVENT_SEAT_UNBLOCKED, NOBODY, date, ask->seat[i], 0, 0);
         reply->unblocked_count++;
     }

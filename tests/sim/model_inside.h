@@ -90,7 +90,9 @@ struct m_queue {
 enum m_seat_state { SEAT_IS_FREE, SEAT_IS_HELD, SEAT_IS_SOLD };
 struct m_seat {
     uint8_t state;
-    bool blocked; /* with HELD: when the hold ends unpaid */
+    bool blocked;     /* with HELD: when the hold ends unpaid; with SOLD: when it is given back */
+    bool through;     /* held or sold by a terminal of its block's channel */
+    uint16_t channel; /* of its block */
     uint64_t reservation;
     uint64_t changes;
 };
@@ -110,7 +112,7 @@ struct m_date {
     uint64_t starts_ms, opens_ms, closes_ms, refund_until_ms;
     int64_t price[8]; /* -1 for none */
     LIST(struct m_seat) seat;
-    uint32_t sold, blocked; /* seats; blocked ones that are not held at the same time */
+    uint32_t sold, blocked; /* seats; blocked ones that are not sold at the same time */
     uint64_t resizes;
     LIST(struct m_seen) seen; /* versions that were told, by first block */
 };
@@ -266,6 +268,7 @@ void m_hold_out(struct model *model, uint64_t reservation, enum m_how how);
 void m_seat_sweep(struct model *model, struct m_date *date, uint32_t seat_no);
 /* Every change of a seat goes through here, so that what is counted of a date is right. */
 void m_seat_set(struct m_date *date, uint32_t seat_no, enum m_seat_state state, bool blocked, uint64_t reservation);
+uint16_t m_channel(const struct model_request *request); /* whose blocked seats the asker may have; 0 for none */
 void m_emit_of_seat(struct model *model, enum usher_event_kind kind, uint32_t user, const struct m_date *date,
                     uint32_t seat_no, uint64_t reservation, int64_t amount);
 /* What a seat is to somebody who looks at it now. */
@@ -285,6 +288,7 @@ struct m_concert *m_concert_find(struct model *model, uint32_t id);
 uint8_t m_grade(const struct m_plan *plan, uint32_t seat_no);
 struct m_tally {
     uint32_t seats, free, held, sold, blocked;
+    uint32_t withheld; /* of the held ones those that will be blocked and not free */
 };
 struct m_tally m_tally(struct model *model, const struct m_date *date);
 

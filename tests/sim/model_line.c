@@ -135,8 +135,8 @@ unsold_until_ms(const struct model *model, const struct m_queue *queue)
     return until_ms;
 }
 
-/* Q10: every seat behind the queue that can still be sold is sold or blocked, and not all are merely blocked.
- * OPEN: a hold that is due, with a block that waits for its end, counts as held until it is swept up. */
+/* Q10: every seat behind the queue that can still be sold is sold or blocked, and not all are merely blocked; one that
+ * is held and will be blocked when its hold ends counts as blocked. */
 bool
 m_is_sold_out(struct model *model, const struct m_queue *queue)
 {

@@ -196,7 +196,8 @@ sell(struct model *model, uint64_t reservation, uint64_t payment_id, usher_paid_
 
     m_hold_out(model, reservation, HOW_PAID);
     hold->payment = payment_id;
-    m_seat_set(&model->date.at[hold->date], hold->seat_no, SEAT_IS_SOLD, false, reservation);
+    struct m_date *date = &model->date.at[hold->date];
+    m_seat_set(date, hold->seat_no, SEAT_IS_SOLD, date->seat.at[hold->seat_no - 1].through, reservation);
     m_emit(model, USHER_EVENT_SEAT_SOLD, model->asker, event);
     *out = (usher_paid_seat){.reservation_id = reservation,
                              .concert_id = event.concert_id,
@@ -308,9 +309,13 @@ model_refund(struct model *model, const struct model_request *request, const voi
             continue;
         payment->refunded[i] = true;
         const struct m_hold *hold = &model->hold.at[reservation];
-        m_seat_set(&model->date.at[hold->date], hold->seat_no, SEAT_IS_FREE, false, 0);
+        struct m_date *date = &model->date.at[hold->date];
+        bool blocked = date->seat.at[hold->seat_no - 1].blocked; /* sold through a block: it is blocked again (H8) */
+        m_seat_set(date, hold->seat_no, SEAT_IS_FREE, blocked, 0);
         m_emit(model, USHER_EVENT_SEAT_RELEASED, model->asker,
                event_of_seat(model, reservation, payment_id, refund_id));
+        if (blocked)
+            m_emit_of_seat(model, USHER_EVENT_SEAT_BLOCKED, NOBODY, date, hold->seat_no, 0, 0);
         freed[reply->seat_count++] = reservation;
     }
     m_emit(model, USHER_EVENT_REFUNDED, model->asker,

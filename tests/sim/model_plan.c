@@ -66,8 +66,11 @@ m_tally(struct model *model, const struct m_date *date)
     uint32_t *const of[] = {
         [LOOKS_FREE] = &now.free, [LOOKS_HELD] = &now.held, [LOOKS_SOLD] = &now.sold, [LOOKS_BLOCKED] = &now.blocked};
 
-    for (uint32_t seat_no = 1; seat_no <= date->seat_count; seat_no++)
-        ++*of[m_seat_looks(model, date, seat_no)];
+    for (uint32_t seat_no = 1; seat_no <= date->seat_count; seat_no++) {
+        enum m_looks looks = m_seat_looks(model, date, seat_no);
+        ++*of[looks];
+        now.withheld += looks == LOOKS_HELD && date->seat.at[seat_no - 1].blocked;
+    }
     return now;
 }
 
@@ -324,11 +327,11 @@ status_of(const struct model *model, const struct m_date *date, const struct m_t
         return USHER_DATE_STATUS_PAST;
     if (date->closes_ms != 0 && date->closes_ms <= model->now_ms)
         return USHER_DATE_STATUS_CLOSED;
-    if (now->sold > 0 && now->sold + now->blocked == now->seats)
+    if (now->sold > 0 && now->sold + now->blocked + now->withheld == now->seats)
         return USHER_DATE_STATUS_SOLD_OUT;
     if (date->opens_ms > model->now_ms)
         return USHER_DATE_STATUS_NOT_YET;
-    return now->held > 0 && now->free == 0 ? USHER_DATE_STATUS_ALL_HELD : USHER_DATE_STATUS_ON_SALE;
+    return now->held > now->withheld && now->free == 0 ? USHER_DATE_STATUS_ALL_HELD : USHER_DATE_STATUS_ON_SALE;
 }
 
 static usher_date_row
@@ -390,6 +393,16 @@ model_dates(struct model *model, const struct model_request *request, const void
     }
 }
 
+/* C2, H8: free, or blocked for the asker's own channel. */
+static bool
+is_listed(struct model *model, const struct m_date *date, uint32_t seat_no, uint16_t channel)
+{
+    enum m_looks looks = m_seat_looks(model, date, seat_no);
+
+    return looks == LOOKS_FREE ||
+           (looks == LOOKS_BLOCKED && channel != 0 && date->seat.at[seat_no - 1].channel == channel);
+}
+
 usher_result
 model_seats(struct model *model, const struct model_request *request, const void *body, void *out)
 {
@@ -397,7 +410,6 @@ model_seats(struct model *model, const struct model_request *request, const void
     usher_seats_reply *reply = out;
     struct m_date *date;
 
-    (void)request;
     usher_result result = m_date_find(model, ask->concert_id, ask->date_id, &date);
     if (result != USHER_OK)
         return result;
@@ -412,7 +424,7 @@ model_seats(struct model *model, const struct model_request *request, const void
             break;
         uint64_t bits = 0;
         for (uint64_t i = 0; i < BLOCK && first + i < date->seat_count; i++)
-            if (m_seat_looks(model, date, (uint32_t)(first + i + 1)) == LOOKS_FREE)
+            if (is_listed(model, date, (uint32_t)(first + i + 1), m_channel(request)))
                 bits |= UINT64_C(1) << i;
         reply->free_block[reply->free_block_count++] = bits;
         reply->free_count += (uint32_t)__builtin_popcountll(bits);

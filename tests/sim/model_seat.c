@@ -28,11 +28,21 @@ m_seat_set(struct m_date *date, uint32_t seat_no, enum m_seat_state state, bool 
     struct m_seat *seat = seat_at(date, seat_no);
 
     date->sold -= seat->state == SEAT_IS_SOLD;
-    date->blocked -= seat->blocked && seat->state != SEAT_IS_HELD;
-    *seat = (struct m_seat){
-        .state = (uint8_t)state, .blocked = blocked, .reservation = reservation, .changes = seat->changes + 1};
+    date->blocked -= seat->blocked && seat->state != SEAT_IS_SOLD;
+    *seat = (struct m_seat){.state = (uint8_t)state,
+                            .blocked = blocked,
+                            .through = seat->through && blocked && state != SEAT_IS_FREE,
+                            .channel = blocked ? seat->channel : 0,
+                            .reservation = reservation,
+                            .changes = seat->changes + 1};
     date->sold += state == SEAT_IS_SOLD;
-    date->blocked += blocked && state != SEAT_IS_HELD;
+    date->blocked += blocked && state != SEAT_IS_SOLD;
+}
+
+uint16_t
+m_channel(const struct model_request *request)
+{
+    return request->role == USHER_ROLE_TERMINAL ? request->channel : 0;
 }
 
 enum m_looks
@@ -119,7 +129,8 @@ struct wish {
     uint32_t count;
     const uint64_t *old; /* reservations that are given up for them */
     uint32_t old_count;
-    uint64_t due; /* 0: hold_ms from now */
+    uint64_t due;     /* 0: hold_ms from now */
+    uint16_t channel; /* whose blocked seats it may have; 0 for none (H8) */
 };
 
 /* Of several results the one that stands highest in the table of results. */
@@ -225,8 +236,14 @@ check_seats(struct model *model, const struct wish *wish)
         const struct m_seat *seat = seat_at(wish->date, wish->seat[i]);
         usher_conflict conflict = {.seat_no = wish->seat[i]};
         usher_result one = results[m_seat_looks(model, wish->date, wish->seat[i])];
+        bool ours = seat->blocked && wish->channel != 0 && seat->channel == wish->channel;
         if (one == USHER_HELD && is_given_up(wish, seat->reservation)) /* H11: it may be taken again */
             one = seat->blocked ? USHER_BLOCKED : USHER_OK;
+        if (one == USHER_BLOCKED && ours)
+            one = USHER_OK;
+        if (one == USHER_HELD && seat->through && !ours &&
+            !is_own(model, wish, wish->seat[i])) /* not for them anyway */
+            one = USHER_BLOCKED;
         if (one == USHER_OK || is_own(model, wish, wish->seat[i]))
             continue;
         if (one == USHER_HELD)
@@ -282,7 +299,9 @@ hold_new(struct model *model, const struct wish *wish, uint32_t seat_no, uint64_
                                       .price = price});
     ADD(&model->live, id);
     ADD(&model->user.at[model->asker].hold, id);
-    m_seat_set(wish->date, seat_no, SEAT_IS_HELD, false, id);
+    bool through = seat_at(wish->date, seat_no)->blocked;
+    m_seat_set(wish->date, seat_no, SEAT_IS_HELD, through, id);
+    seat_at(wish->date, seat_no)->through = through;
     m_emit_of_seat(model, USHER_EVENT_SEAT_HELD, model->asker, wish->date, seat_no, id, price);
     return id;
 }
@@ -318,9 +337,8 @@ model_reserve(struct model *model, const struct model_request *request, const vo
 {
     const usher_reserve_request *ask = body;
     usher_reserve_reply *reply = out;
-    struct wish wish = {.seat = ask->seat, .count = ask->seat_count};
+    struct wish wish = {.seat = ask->seat, .count = ask->seat_count, .channel = m_channel(request)};
 
-    (void)request;
     usher_result result = m_date_find(model, ask->concert_id, ask->date_id, &wish.date);
     if (result == USHER_OK)
         result = check_window(model, wish.date);
@@ -427,9 +445,9 @@ model_reserve_best(struct model *model, const struct model_request *request, con
     if (result != USHER_OK)
         return result;
     struct m_tally now = m_tally(model, wish.date); /* H7 */
-    if (now.sold > 0 && now.sold + now.blocked == now.seats)
+    if (now.sold > 0 && now.sold + now.blocked + now.withheld == now.seats)
         return USHER_SOLD_OUT;
-    if (now.held > 0 && now.free == 0)
+    if (now.held > now.withheld && now.free == 0)
         return USHER_ALL_HELD;
     if (ask->count == 0)
         return USHER_SEATS_NONE;
@@ -513,10 +531,12 @@ model_swap(struct model *model, const struct model_request *request, const void 
 {
     const usher_swap_request *ask = body;
     usher_swap_reply *reply = out;
-    struct wish wish = {
-        .seat = ask->seat, .count = ask->seat_count, .old = ask->reservation, .old_count = ask->reservation_count};
+    struct wish wish = {.seat = ask->seat,
+                        .count = ask->seat_count,
+                        .old = ask->reservation,
+                        .old_count = ask->reservation_count,
+                        .channel = m_channel(request)};
 
-    (void)request;
     usher_result result = m_date_find(model, ask->concert_id, ask->date_id, &wish.date);
     if (result != USHER_OK)
         return result;

@@ -197,10 +197,12 @@ is_owner(const struct o_seat *seat, const usher_event *event)
 static bool
 take_hold_event(struct outside *outside, struct o_seat *seat, const usher_event *event)
 {
-    if (seat->state != O_FREE || seat->blocked)
+    if (seat->state != O_FREE)
         BROKEN(outside, "S5: seat %u of %u/%u was held while it was not free", seat->seat_no, seat->concert_id,
                seat->date_id);
     seat->state = O_HELD;
+    seat->blocked =
+        false; /* a terminal of the block's channel took it; if the block stands at the end, an event says so */
     seat->reservation = event->reservation_id;
     seat->owner = event->user;
     seat->price = event->amount;

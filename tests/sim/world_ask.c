@@ -289,6 +289,7 @@ model_request_of(const struct world *world, const struct world_ask *ask)
 {
     return (struct model_request){.message = ask->message,
                                   .role = ask->asker.role,
+                                  .channel = ask->asker.channel,
                                   .has_token = ask->asker.has_token,
                                   .client_no = ask->asker.client_no,
                                   .queue_id = ask->asker.queue_id,
