@@ -614,8 +614,8 @@ core_swap(struct core *core, const struct core_request *request, const void *bod
                              .seat_count = ask->seat_count,
                              .giving_up = ask->reservation,
                              .giving_up_count = ask->reservation_count,
-                             .end_due = end_due,
-                             .channel = core_channel(request)};
+                             .channel = core_channel(request),
+                             .end_due = end_due};
     result = seats_check(core, &wish);
     if (result == USHER_OK)
         result = reservation_refuse(core, first);
