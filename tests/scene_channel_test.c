@@ -128,15 +128,18 @@ a_hold_within_a_channel_does_not_reopen_a_sale_that_is_sold_out(void **state)
                 "@3000 bob join -> OK sale=open\n");
 }
 
-/* H8, H7: nothing is sold, and the one hold will end in its block: neither held nor sold out. */
+/* H8, H7, Q10: nothing is sold, and the one hold will end in its block: neither held nor sold out. */
 static void
 a_date_held_within_its_channel_is_not_all_held(void **state)
 {
-    play(state, "house seats=2 row=2\n"
+    play(state, "house seats=2 row=2 price=0\n"
                 "@1000 admin block concert=1 date=1 seat=1,2 channel=3 reason=a -> OK\n"
                 "@1000 desk.3 reserve concert=1 date=1 seat=1 user=ann -> OK\n"
                 "@1000 desk dates concert=1 user=ann -> OK status=on_sale free_count=0 held_count=1\n"
-                "@1000 desk reserve_best concert=1 date=1 count=1 grade=255 user=bob -> NOT_ENOUGH_SEATS detail=0\n");
+                "@1000 desk reserve_best concert=1 date=1 count=1 grade=255 user=bob -> NOT_ENOUGH_SEATS detail=0\n"
+                "@1000 bob join -> OK sale=open\n"
+                "@1000 desk.3 pay user=ann reservation=ann.1 -> OK\n"
+                "@1000 cat join -> SOLD_OUT\n");
 }
 
 /* --- how it ends ------------------------------------------------------------------------------------------ */
