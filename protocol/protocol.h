@@ -136,7 +136,8 @@ typedef enum usher_message_kind {
     USHER_MESSAGE_CONNECTION,
     USHER_MESSAGE_QUERY,
     USHER_MESSAGE_COMMAND,
-    USHER_MESSAGE_INTERNAL
+    USHER_MESSAGE_INTERNAL,
+    USHER_MESSAGE_WATCH
 } usher_message_kind;
 
 typedef enum usher_token_need {

@@ -48,7 +48,7 @@ the_table_of_results_is_that_of_the_rows(void **state)
 }
 
 /* --- messages ------------------------------------------------------------------------------------------ */
-static const char *const message_kinds[] = {"CONNECTION", "QUERY", "COMMAND", "INTERNAL"};
+static const char *const message_kinds[] = {"CONNECTION", "QUERY", "COMMAND", "INTERNAL", "WATCH"};
 static const char *const token_needs[] = {"NONE", "ANY", "ACTIVE", "SPENT"};
 
 static void

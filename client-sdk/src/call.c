@@ -187,7 +187,7 @@ call(struct usher_client *client, uint16_t opcode, const void *request, void *re
     client->answer.result = USHER_RESULT_NONE;
     client->answer.opcode = opcode;
     if (message == NULL || message->kind == USHER_MESSAGE_CONNECTION || message->kind == USHER_MESSAGE_INTERNAL ||
-        opcode == USHER_OPCODE_ENROL) {
+        message->kind == USHER_MESSAGE_WATCH || opcode == USHER_OPCODE_ENROL) {
         usher_client_fail(client, USHER_STATUS_BAD_ARGUMENT, "0x%04x is not the opcode of a call", opcode);
         return client->failure;
     }

@@ -17,10 +17,12 @@ static core_handler *const handlers[] = {
 #undef HANDLER_QUERY
 #undef HANDLER_COMMAND
 #undef HANDLER_INTERNAL
+#undef HANDLER_WATCH
 #define HANDLER_CONNECTION(name) NULL,
 #define HANDLER_QUERY(name)      core_##name,
 #define HANDLER_COMMAND(name)    core_##name,
 #define HANDLER_INTERNAL(name)   core_##name,
+#define HANDLER_WATCH(name)      NULL,
 #define USHER_MESSAGE(opcode, NAME, name, KIND, token, claims, roles, bare, summary) HANDLER_##KIND(name)
 #include "protocol/messages.def"
 };

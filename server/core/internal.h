@@ -62,6 +62,7 @@ typedef usher_result core_handler(struct core *core, const struct core_request *
 #define HANDLER_QUERY(name)    core_handler core_##name;
 #define HANDLER_COMMAND(name)  core_handler core_##name;
 #define HANDLER_INTERNAL(name) core_handler core_##name;
+#define HANDLER_WATCH(name) /* subscriptions are net's: it asks the core what a poll would */
 #define USHER_MESSAGE(opcode, NAME, name, KIND, token, claims, roles, bare, summary) HANDLER_##KIND(name)
 #include "protocol/messages.def"
 

@@ -117,6 +117,7 @@ connection_cut(struct connection *connection, const char *reason)
         return;
     net->config.log(LOG_DEBUG, "closed", "connection=%llu client=%u reason=%s", (unsigned long long)connection->number,
                     (unsigned)connection->client_no, reason);
+    watch_drop_all(connection);
     event_del(&connection->read_event);
     event_del(&connection->write_event);
     close(connection->fd);
@@ -163,6 +164,7 @@ connection_end(struct connection *connection)
 {
     if (connection->state >= CONNECTION_CLOSING)
         return;
+    watch_drop_all(connection);
     connection->state = CONNECTION_CLOSING;
     connection->frame_since_ms = 0;
     buffer_free(&connection->input);

@@ -9,6 +9,7 @@
  *   hello.c       HELLO, AUTHENTICATE, ENROL
  *   proof.c       queue tokens: their proof, the roots that are known
  *   seal.c        proving the tokens and receipts of a turn
+ *   watch.h       subscriptions and their pushes
  *
  * A connection's life:
  *
@@ -75,6 +76,8 @@ struct connection {
     uint8_t role;
     uint16_t channel;
     uint32_t client_no;
+    struct subscription *subscriptions;
+    uint64_t subscription_count;
     /* The handshake. */
     usher_hello_request hello;
     usher_hello_reply challenge;
@@ -93,6 +96,7 @@ struct pending {
 
 struct proof_roots; /* proof.c */
 struct seal;        /* seal.c */
+struct watch;       /* watch.h */
 
 struct net {
     struct net_config config;
@@ -131,6 +135,7 @@ struct net {
 
     struct proof_roots *roots;
     struct seal *seal;
+    struct watch *watch;
     bool stopping;
     bool at_once; /* told to stop once more: see nobody out */
     bool lost;
@@ -148,6 +153,9 @@ uint64_t net_take_stamp(struct net *net);
 
 /* Wake the loop after this long, though nothing else does. */
 void net_wake_after(struct net *net, uint64_t delay_ms);
+
+/* Ask the core at the moment of the turn's replies. What the query leaves behind goes into the next batch. */
+struct core_answer net_ask(struct net *net, uint16_t opcode, const struct core_asker *asker, const void *body);
 
 /* Tell whoever waits for events that there are new ones. */
 void net_tell_of_events(struct net *net);
@@ -219,6 +227,14 @@ usher_result proof_check(struct connection *connection, const uint8_t *token, si
                          uint64_t *retry_after_ms);
 /* Remember a root that this process has signed itself. */
 void proof_remember(struct net *net, uint16_t leaf_count, const uint8_t root[32], const uint8_t signature[64]);
+
+/* --- watch.c --- */
+struct watch *watch_open(void); /* NULL without memory */
+void watch_close(struct watch *watch);
+/* Answer a request of kind WATCH, after the turn's batch. */
+void watch_answer(struct net *net, const struct pending *pending);
+/* The connection is ending: so are its subscriptions. */
+void watch_drop_all(struct connection *connection);
 
 /* --- seal.c --- */
 struct seal *seal_open(void);

@@ -193,15 +193,25 @@ carry_out_commands(struct net *net)
 }
 
 /* --- the turn: queries --------------------------------------------------------------------------------- */
+struct core_answer
+net_ask(struct net *net, uint16_t opcode, const struct core_asker *asker, const void *body)
+{
+    const struct core_request request = {.opcode = opcode, .asker = *asker, .body = body};
+
+    assert(net->trace_count < net->config.limits.turn_max);
+    core_trace *trace = &net->traces[net->trace_count];
+    memset(trace, 0, sizeof *trace);
+    const struct core_answer answer = core_query(net->config.core, &request, net->stamp_ms, trace);
+    if (trace->renew || trace->claim)
+        net->trace_count++;
+    return answer;
+}
+
 static void
 answer_query(struct net *net, const struct pending *pending)
 {
-    const struct core_request request = {
-        .opcode = pending->message->opcode, .asker = pending->asker, .body = net->arena + pending->body};
-    core_trace *trace = &net->traces[net->trace_count];
-
-    memset(trace, 0, sizeof *trace);
-    const struct core_answer answer = core_query(net->config.core, &request, net->stamp_ms, trace);
+    const struct core_answer answer =
+        net_ask(net, pending->message->opcode, &pending->asker, net->arena + pending->body);
     const usher_frame frame = {
         .opcode = pending->message->opcode, .request_no = pending->request_no, .aux = answer.result};
     settle(pending);
@@ -209,8 +219,13 @@ answer_query(struct net *net, const struct pending *pending)
         seal_take(net, pending, false, answer.reply);
     else
         connection_reply(pending->connection, &frame, answer.layout, answer.reply);
-    if (trace->renew || trace->claim)
-        net->trace_count++;
+}
+
+static void
+answer_watch(struct net *net, const struct pending *pending)
+{
+    settle(pending);
+    watch_answer(net, pending);
 }
 
 static void
@@ -218,12 +233,15 @@ carry_out_queries(struct net *net)
 {
     for (uint32_t i = 0; i < net->pending_count; i++) {
         const struct pending *pending = &net->pending[i];
-        if (pending->message->kind != USHER_MESSAGE_QUERY)
+        bool watches = pending->message->kind == USHER_MESSAGE_WATCH;
+        if (pending->message->kind != USHER_MESSAGE_QUERY && !watches)
             continue;
         if (is_late(net, pending))
             refuse(pending, USHER_NOT_EXECUTED, 0);
         else if (!net->current)
             refuse(pending, USHER_STORAGE_FAULT, FAULT_PAUSE_MS);
+        else if (watches)
+            answer_watch(net, pending);
         else
             answer_query(net, pending);
     }
@@ -405,9 +423,10 @@ open_parts(struct net *net)
     net->revoked = calloc(turn_max, sizeof *net->revoked);
     net->roots = proof_open(net->config.limits.roots_max);
     net->seal = seal_open();
+    net->watch = watch_open();
     net->again = true; /* something may be due already */
     return net->base != NULL && net->scratch != NULL && net->pending != NULL && net->traces != NULL && net->revoked != NULL &&
-           net->roots != NULL && net->seal != NULL;
+           net->roots != NULL && net->seal != NULL && net->watch != NULL;
 }
 
 enum net_status
@@ -488,6 +507,7 @@ net_close(struct net *net)
         event_base_free(net->base);
     proof_close(net->roots);
     seal_close(net->seal);
+    watch_close(net->watch);
     free(net->spare.bytes);
     free(net->pending);
     free(net->traces);

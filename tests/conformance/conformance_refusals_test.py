@@ -21,6 +21,7 @@ ELSEWHERE = {
     "STORAGE_FAULT": "fault_test: no client can bring it about",
     "STORAGE_FULL": "full_test: no client can bring it about at will",
     "EVENTS_LOST": "scene_house_test: events are kept for days",
+    "SLOW_CONSUMER": "watch_test: no reply has it, only a push to who does not read",
 }
 MEETS = {}
 
@@ -349,6 +350,25 @@ def who_asks_too_much_or_waits_too_little_is_told():  # test
             return len(met) == 2
 
         wait_until("there was too much at once, and too little time", flood)
+
+
+@meets("WATCH_OPEN", "WATCH_LIMIT")
+def a_connection_watches_no_more_than_it_may():  # test
+    """Section 8: a number names one subscription at a time, and as many may be open as the limit says."""
+    with House("--quiet", "--watches-max", "2") as house:
+        admin = house.admin()
+
+        def watch(number):
+            admin.request_no = number - 1
+            return lambda *result: (admin.refused(*result, "WATCH_EVENTS", after_event_no=1 << 40) if result
+                                    else admin.ask("WATCH_EVENTS", after_event_no=1 << 40))
+        assert watch(1000)()["last_event_no"] > 0
+        watch(1000)("WATCH_OPEN")
+        watch(1001)()
+        assert watch(1002)("WATCH_LIMIT")["detail"] == 2
+        assert admin.ask("UNWATCH", subscription=1000) == {"was_open": "yes"}
+        assert admin.ask("UNWATCH", subscription=1000) == {"was_open": "no"}
+        watch(1002)()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ static const struct {
 #define HANDLER_QUERY(opcode, name)                                                  {opcode, model_##name},
 #define HANDLER_COMMAND(opcode, name)                                                {opcode, model_##name},
 #define HANDLER_INTERNAL(opcode, name)                                               {opcode, model_##name},
+#define HANDLER_WATCH(opcode, name)
 #define USHER_MESSAGE(opcode, NAME, name, KIND, token, claims, roles, bare, summary) HANDLER_##KIND(opcode, name)
 #include "protocol/messages.def"
 };

@@ -227,12 +227,14 @@ typedef usher_result model_handler(struct model *model, const struct model_reque
 #define HANDLER_QUERY(name)    model_handler model_##name;
 #define HANDLER_COMMAND(name)  model_handler model_##name;
 #define HANDLER_INTERNAL(name) model_handler model_##name;
+#define HANDLER_WATCH(name)
 #define USHER_MESSAGE(opcode, NAME, name, KIND, token, claims, roles, bare, summary) HANDLER_##KIND(name)
 #include "protocol/messages.def"
 #undef HANDLER_CONNECTION
 #undef HANDLER_QUERY
 #undef HANDLER_COMMAND
 #undef HANDLER_INTERNAL
+#undef HANDLER_WATCH
 usher_result m_refuse(struct model *model, usher_result result, uint64_t detail);
 usher_result m_refuse_until(struct model *model, usher_result result, uint64_t until_ms);
 void m_emit(struct model *model, enum usher_event_kind kind, uint32_t user, usher_event event);

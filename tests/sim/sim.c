@@ -204,13 +204,15 @@ say_unseen(const struct tape_counts *sum)
                                           USHER_NOT_EXECUTED,     USHER_STORAGE_FAULT,      USHER_STORAGE_FULL,
                                           USHER_TOKEN_MISSING,    USHER_TOKEN_MALFORMED,    USHER_TOKEN_FORGED,
                                           USHER_TOKEN_OTHER_USER, USHER_TOKEN_UNKNOWN_KEY,  USHER_TOO_MANY,
-                                          USHER_EVENTS_LOST};
+                                          USHER_EVENTS_LOST,      USHER_SLOW_CONSUMER,      USHER_WATCH_OPEN,
+                                          USHER_WATCH_LIMIT};
     size_t count;
     const usher_message *messages = usher_messages(&count);
 
     printf("never seen:");
     for (size_t i = 0; i < count; i++)
-        if (messages[i].kind != USHER_MESSAGE_CONNECTION && sum->by_message[i] == 0)
+        if (messages[i].kind != USHER_MESSAGE_CONNECTION && messages[i].kind != USHER_MESSAGE_WATCH &&
+            sum->by_message[i] == 0)
             printf(" %s", messages[i].name);
     for (unsigned result = 0; result < sizeof sum->by_result / sizeof *sum->by_result; result++) {
         bool other = strcmp(usher_result_name(result), "UNKNOWN") == 0;
