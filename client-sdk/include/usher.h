@@ -443,6 +443,11 @@ typedef struct usher_policy_rule {
 /* All of them in the order of policies.def; *count gets their number. They live for ever. */
 USHER_API const usher_policy_rule *usher_policy_rules(size_t *count);
 
+/* The binary interface of the library that is loaded, as JSON: version, constants, every public struct with the type,
+ * offset and size of each field, every enum, and the rows of results, requests and pushes. Bindings build their structs
+ * from it or check them against it when they load; package/README.md describes the text. Never NULL, lives for ever. */
+USHER_API const char *usher_abi_describe(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -38,12 +38,13 @@ install_here()
     export PKG_CONFIG_PATH
 }
 
-# A consumer speaks of a key file that is none, and of the rows.
+# A consumer speaks of a key file that is none, of the rows, and of the library's binary interface.
 runs() # program
 {
     must "$1"
     grep -q '^the key file .*/dev/null' "$stage/said" || fail "$1 did not speak of the key file"
     grep -q ' policies$' "$stage/said" || fail "$1 did not count the policies"
+    grep -q '^ "usher_join_request":{"size":36,' "$stage/said" || fail "$1 did not describe the structs"
 }
 
 # Warnings are an integrator's as well: none comes from our headers.

@@ -20,6 +20,7 @@ main(void)
     usher_client_close(client);
 
     usher_policy_rules(&rules);
+    fputs(usher_abi_describe(), stdout);
     printf("%s, %lu policies\n", usher_result_text(USHER_HELD), (unsigned long)rules);
     return status == USHER_STATUS_KEY_FILE && rules > 0 ? 0 : 1;
 }
