@@ -205,6 +205,21 @@ a_second_downtime_over_the_graces_end_gives_no_second_grace(void **state)
     close_house(&house);
 }
 
+/* X2: nor if the deadline itself had not come yet when the house went down again: it was put off to the first grace's
+ * end, and that has passed. */
+static void
+a_deadline_that_was_put_off_is_not_put_off_again(void **state)
+{
+    struct house house;
+    (void)state;
+
+    open_house(&house);
+    batch(&house, 1000, HOLD - 10, 0, admin, NULL); /* the grace ends at HOLD - 10 + GRACE, the hold with it */
+    batch(&house, HOLD - 10, HOLD + GRACE, 0, admin, NULL);
+    assert_int_equal(holds(&house), 0);
+    close_house(&house);
+}
+
 /* X2, Q5, Q6: leases and claims as well: the waiter is still in line, the admitted has until the grace's end to claim. */
 static void
 leases_and_claims_are_put_off_too(void **state)
@@ -320,6 +335,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_deadline_shortly_after_the_dark_is_put_off_and_a_later_one_is_not),
         cmocka_unit_test(a_crash_loop_keeps_no_seat_for_ever),
         cmocka_unit_test(a_second_downtime_over_the_graces_end_gives_no_second_grace),
+        cmocka_unit_test(a_deadline_that_was_put_off_is_not_put_off_again),
         cmocka_unit_test(leases_and_claims_are_put_off_too),
         cmocka_unit_test(a_freeze_and_a_grace_do_not_eat_each_other),
         cmocka_unit_test(what_was_over_before_the_dark_is_not_revived),

@@ -128,6 +128,25 @@ who_outlived_its_token_in_the_dark_is_admitted_until_the_grace_ends(void **state
                 "@160000 bob place -> OK state=expired\n");
 }
 
+/* X2, Q7: a grace is remembered until all is ended that it put off, if the bounded tick is late with that: who was
+ * admitted within it was not admitted past its end. core_audit() looks at each batch (L3). */
+static void
+a_grace_is_remembered_as_long_as_something_hangs_on_it(void **state)
+{
+    play(state, "wake off\n"
+                "policy token_ms_max=60000 restart_grace_ms=20000 tick_max=1\n"
+                "@1000 admin set_mode queue=0 mode=paused -> OK\n"
+                "@1000 ann join -> OK state=waiting\n"
+                "@1000 bob join -> OK state=waiting token.ends=61000\n"
+                "down @100000\n"
+                "@100000 admin set_mode queue=0 mode=open -> OK\n"
+                "@100000 bob place -> OK state=active until=120000\n"
+                "down @120000\n"
+                "@120000 cat join -> OK\n" /* the tick before it ends one of the two */
+                "@120000 ann place -> OK state=expired\n"
+                "@120000 bob place -> OK state=expired\n");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -140,6 +159,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(who_has_outlived_its_token_by_a_long_freeze_is_not_admitted),
         cmocka_unit_test_scene(who_has_not_outlived_its_token_is_admitted_after_a_freeze),
         cmocka_unit_test_scene(who_outlived_its_token_in_the_dark_is_admitted_until_the_grace_ends),
+        cmocka_unit_test_scene(a_grace_is_remembered_as_long_as_something_hangs_on_it),
     };
     return usher_test_main(argc, argv, tests);
 }

@@ -46,23 +46,26 @@ queue_moment_ms(const struct queue_record *queue, uint64_t due)
     return queue->frozen_at_ms != 0 ? 0 : queue_due(queue, due) + queue->frozen_ms;
 }
 
-/* A grace whose end has come makes no difference any more. When there is no room for one more, after eight downtimes
- * within one grace, there is none: a crash loop keeps no seat for ever. */
+/* A grace whose end has come makes no difference any more, once all is ended that it put off. When there is no room for
+ * one more, after eight downtimes within one grace, there is none: a crash loop keeps no seat for ever. */
 static void
 put_off(struct core *core, struct queue_record *queue, uint64_t down_since_ms)
 {
     uint64_t sale_ms = queue_sale_ms(core, queue), kept = 0;
+    uint64_t put_off_until = queue->grace_count > 0 ? queue->grace[queue->grace_count - 1].ends_due : 0;
+    struct store_due next;
+    bool any = store_next_due(core->store, queue->queue_no, &next);
 
     for (uint64_t i = 0; i < queue->grace_count; i++)
-        if (queue->grace[i].ends_due > sale_ms)
+        if (queue->grace[i].ends_due > sale_ms || (any && next.due < queue->grace[i].ends_due))
             queue->grace[kept++] = queue->grace[i];
     memset(&queue->grace[kept], 0, (queue->grace_count - kept) * sizeof *queue->grace);
     queue->grace_count = kept;
     if (queue->frozen_at_ms != 0 || kept == QUEUE_GRACES)
         return;
     uint64_t from_due = down_since_ms - queue->frozen_ms + 1; /* what was over at the last stamp stays over */
-    if (kept > 0 && queue->grace[kept - 1].ends_due > from_due)
-        from_due = queue->grace[kept - 1].ends_due; /* what the one before has put off is not put off again */
+    if (put_off_until > from_due)
+        from_due = put_off_until; /* what the one before has put off is not put off again, though that is over */
     uint64_t ends_due = sale_ms + house_policy(core, HOUSE_POLICY_restart_grace_ms);
     if (ends_due <= from_due)
         return;

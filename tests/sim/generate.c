@@ -281,6 +281,27 @@ end_of_a_place(struct generator *generator)
 }
 
 /* A date's window, its show, or the end of refunds for one who has paid. */
+/* The end of refunds of a payment, of the latest one for which it comes within a minute. */
+static uint64_t
+end_of_refunds(struct generator *generator)
+{
+    struct model *model = generator->model;
+
+    for (size_t i = model->payment.count - 1; i > 0 && i + 400 > model->payment.count; i--) {
+        const struct m_payment *payment = &model->payment.at[i];
+        const struct m_date *date = &model->date.at[model->hold.at[payment->reservation[0]].date];
+        uint64_t moment = date->refund_until_ms < date->starts_ms ? date->starts_ms - date->refund_until_ms : 0;
+        if (moment <= generator->at_ms || moment - generator->at_ms > 60000 || payment->refunded[0] ||
+            chance(generator, 300))
+            continue;
+        generator->focus_person = person_of_user(generator, payment->user);
+        generator->focus_refund = true;
+        generator->focus_date = date;
+        return moment;
+    }
+    return 0;
+}
+
 static uint64_t
 moment_of_a_date(struct generator *generator)
 {
@@ -288,13 +309,10 @@ moment_of_a_date(struct generator *generator)
     const struct m_date *date = some_date(generator);
     uint64_t moments[4], count = 0;
 
-    if (model->payment.count > 1 && chance(generator, 400)) {
-        const struct m_payment *payment = &model->payment.at[1 + draw(generator, model->payment.count - 1)];
-        date = &model->date.at[model->hold.at[payment->reservation[0]].date];
-        generator->focus_person = person_of_user(generator, payment->user);
-        generator->focus_refund = true;
-        generator->focus_date = date;
-        return date->refund_until_ms < date->starts_ms ? date->starts_ms - date->refund_until_ms : 0;
+    if (model->payment.count > 1 && chance(generator, 600)) {
+        uint64_t moment = end_of_refunds(generator);
+        if (moment != 0)
+            return moment;
     }
     if (date == NULL)
         return 0;

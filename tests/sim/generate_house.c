@@ -90,6 +90,9 @@ put_date(struct generator *generator, uint32_t concert_id, uint32_t date_id, uin
     if (chance(generator, 80))
         body.closes_at_ms = generator->at_ms + draw_wide(generator, 1, length + 1);
     body.refund_until_ms = chance(generator, 500) ? draw_wide(generator, 0, length + 2 * DAY_MS) : DAY_MS / 2;
+    if (chance(generator, 250)) /* refunds end while people who have paid are still there */
+        body.refund_until_ms =
+            body.starts_at_ms - generator->at_ms - draw(generator, body.starts_at_ms - generator->at_ms);
     if (chance(generator, 20))
         body.refund_until_ms = UINT64_MAX - draw(generator, 2);
     for (uint16_t i = 0; i < body.price_count; i++)

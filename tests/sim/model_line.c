@@ -395,14 +395,17 @@ begin_grace(struct model *model, struct m_queue *queue, uint64_t down_since_ms)
     uint64_t now = m_sale_now(model, queue);
     struct m_grace grace = {.from = down_since_ms - queue->frozen_sum + 1,
                             .ends = now + model->policy[HOUSE_restart_grace_ms]};
+    struct due next;
+    bool any = next_due(model, queue, &next);
     size_t kept = 0;
 
-    for (size_t i = 0; i < queue->grace.count; i++)
-        if (queue->grace.at[i].ends > now) {
-            if (grace.from < queue->grace.at[i].ends)
-                grace.from = queue->grace.at[i].ends;
+    for (size_t i = 0; i < queue->grace.count; i++) {
+        uint64_t ends = queue->grace.at[i].ends;
+        if (grace.from < ends)
+            grace.from = ends; /* each deadline once */
+        if (ends > now || (any && next.due < ends))
             queue->grace.at[kept++] = queue->grace.at[i];
-        }
+    }
     queue->grace.count = kept;
     if (queue->mode != USHER_QUEUE_FROZEN && kept < GRACES_MOST && grace.from < grace.ends)
         ADD(&queue->grace, grace);
