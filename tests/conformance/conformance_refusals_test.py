@@ -164,7 +164,8 @@ def each_bad_token_has_its_own_result():  # test
         # The request id comes before the state, the proof before the request id.
         again = {"request_id": left, "token": tokens[other]}
         gateway.refused("MISMATCH", "RELEASE", reservation=[1], **again)
-        gateway.refused("TOKEN_FORGED", "RELEASE", reservation=[1], **again | {"token": token[:24] + b"\0" + token[25:]})
+        again["token"] = token[:24] + b"\0" + token[25:]
+        gateway.refused("TOKEN_FORGED", "RELEASE", reservation=[1], **again)
         gateway.refused("REQUEST_NOT_FOUND", "LOOKUP", token=token, request_id=new_id())
 
 
@@ -310,7 +311,8 @@ def each_change_of_the_house_that_is_refused_says_why():  # test
 
         # 1,024 queues, the default one among them, and no more.
         asked = [frame(TABLES.messages["PUT_QUEUE"].opcode, 100000 + n, encode(
-            "put_queue_request", {"request_id": new_id(), "queue_id": n, "name": f"queue {n}"})) for n in range(1, 1024)]
+            "put_queue_request", {"request_id": new_id(), "queue_id": n, "name": f"queue {n}"}))
+            for n in range(1, 1024)]
         for at in range(0, len(asked), 500):
             admin.socket.sendall(b"".join(asked[at:at + 500]))
             assert all(admin.receive().aux == 0 for _ in asked[at:at + 500])
@@ -328,8 +330,8 @@ def who_asks_too_much_or_waits_too_little_is_told():  # test
         def flood():
             """Requests in one piece, more than may be in flight; the later ones have a millisecond."""
             nonlocal queues
-            body = [encode("put_queue_request", {"request_id": new_id(), "queue_id": 1, "name": f"name {queues + n}"})
-                    for n in range(400)]
+            body = [encode("put_queue_request",
+                           {"request_id": new_id(), "queue_id": 1, "name": f"name {queues + n}"}) for n in range(400)]
             queues += len(body)
             data = [frame(TABLES.messages["PUT_QUEUE"].opcode, n, part, aux=1 if n > 100 else 0)
                     for n, part in enumerate(body)]

@@ -1,4 +1,4 @@
-"""conformance_stream_test.py: streams as a stranger's network delivers them: in splinters, in one piece, broken, silent.
+"""conformance_stream_test.py: streams as a network delivers them: in splinters, in one piece, broken, silent.
 
     conformance_stream_test.py USHERD NAME     runs the test of that name, as CTest does
 """

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from usher_protocol import HEADER, REPLAYED, REPLY, TABLES, Client, Refused, decode, new_id, read_key_file
+from usher_protocol import REPLAYED, REPLY, TABLES, Client, Refused, decode, new_id, read_key_file
 
 PATIENCE = 60  # seconds for what takes a moment; sanitizers on a busy machine are slow
 FAR_MS = 4102444800000  # 2100-01-01
@@ -166,6 +166,3 @@ def run(tests):
     os.chdir("/")
     tests[sys.argv[2]]()
     print("passed:", tests[sys.argv[2]].__doc__.strip().splitlines()[0])
-
-
-__all__ = ["HEADER", "House", "put_date", "run", "wait_until"]

@@ -267,6 +267,16 @@ the_files_are_what_the_rows_give(void **state)
     }
 }
 
+static void
+compare_header(const usher_frame *frame, const json_t *line)
+{
+    assert_int_equal(frame->flags, number(line, "flags"));
+    assert_int_equal(frame->opcode, number(line, "opcode"));
+    assert_int_equal(frame->request_no, number(line, "request_no"));
+    assert_int_equal(frame->aux, number(line, "aux"));
+    assert_true(frame->stamp_ms == number(line, "stamp_ms"));
+}
+
 static unsigned seen_requests, seen_replies, seen_pushes, seen_refusals;
 
 static void
@@ -287,11 +297,7 @@ check_message(const json_t *line)
     /* Bytes to fields. */
     assert_int_equal(usher_frame_read(wire, size, USHER_FRAME_MAX, &frame, &why), USHER_FRAME_READY);
     assert_int_equal(frame.size, size);
-    assert_int_equal(frame.flags, number(line, "flags"));
-    assert_int_equal(frame.opcode, number(line, "opcode"));
-    assert_int_equal(frame.request_no, number(line, "request_no"));
-    assert_int_equal(frame.aux, number(line, "aux"));
-    assert_true(frame.stamp_ms == number(line, "stamp_ms"));
+    compare_header(&frame, line);
     assert_int_equal(usher_decode(layout, frame.body, frame.body_size, from_wire, &field_no), USHER_OK);
     assert_memory_equal(from_wire, from_line, layout->struct_size);
 
@@ -384,7 +390,7 @@ check_of_line(const json_t *line)
     assert_int_equal(usher_frame_read(wire, USHER_HEADER_SIZE + body_size, USHER_FRAME_MAX, &frame, &why),
                      USHER_FRAME_READY);
     assert_int_equal(frame.body_size, body_size);
-    assert_int_equal(frame.request_no, number(line, "request_no"));
+    compare_header(&frame, line);
     assert_true(bytes_get_u64(wire + 24) == number(line, "check"));
 }
 
@@ -536,6 +542,9 @@ check_handshake(const json_t *line)
     bytes(line, "signature", signature, sizeof signature);
     crypto_sign_detached(signed_now, NULL, digest, sizeof digest, secret_key);
     assert_memory_equal(signed_now, signature, sizeof signature);
+    usher_handshake_digest(USHER_HANDSHAKE_SERVER, &request, &reply, digest);
+    assert_int_equal(crypto_sign_verify_detached(reply.signature.bytes, digest, sizeof digest, reply.server_key.bytes),
+                     0);
 }
 
 /* F1: the digests and signatures of the handshake. */
