@@ -1,4 +1,4 @@
-/* bytes.h: whole numbers to little-endian bytes and back, at any alignment. Inside protocol/ and the tests only.
+/* bytes.h: whole numbers to little-endian bytes and back, at any alignment. Inside protocol/, server/net/ and the tests only.
  *
  * Written byte by byte, which compilers turn into one load or store on the machines that allow it. */
 #ifndef USHER_BYTES_H

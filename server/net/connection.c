@@ -5,6 +5,7 @@
  * timeouts measure only silence, so the deadlines are moments kept here and looked at by a sweep. */
 #define _GNU_SOURCE 1
 #include "server/net/inside.h"
+#include "protocol/bytes.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -406,6 +407,49 @@ connection_reply(struct connection *connection, const usher_frame *frame, const 
     append(connection, frame, USHER_FLAG_REPLY, layout, body);
 }
 
+bool
+connection_has_room(const struct connection *connection)
+{
+    return buffer_size(&connection->output) + connection->owed <= connection->net->config.limits.output_max / 2;
+}
+
+static uint8_t *
+reserve_push(struct connection *connection, size_t body_most)
+{
+    if (connection->state == CONNECTION_DEAD || connection->doomed)
+        return NULL;
+    connection->doomed = !buffer_reserve(&connection->output, USHER_HEADER_SIZE + body_most);
+    return connection->doomed ? NULL : connection->output.bytes + connection->output.end;
+}
+
+void
+connection_tell(struct connection *connection, const usher_push *push, const void *body)
+{
+    const usher_frame frame = {.opcode = push->opcode};
+    size_t most = usher_size_most(push->body);
+    uint8_t *out = reserve_push(connection, most);
+
+    if (out == NULL)
+        return;
+    size_t size = usher_encode(push->body, body, out + USHER_HEADER_SIZE, most);
+    assert(size != SIZE_MAX);
+    finish_frame(connection, out, size, &frame, USHER_FLAG_PUSH);
+}
+
+void
+connection_tell_bytes(struct connection *connection, uint16_t opcode, uint32_t subscription, const uint8_t *body,
+                      size_t body_size)
+{
+    const usher_frame frame = {.opcode = opcode};
+    uint8_t *out = reserve_push(connection, body_size);
+
+    if (out == NULL)
+        return;
+    memcpy(out + USHER_HEADER_SIZE, body, body_size);
+    bytes_put_u32(out + USHER_HEADER_SIZE, subscription);
+    finish_frame(connection, out, body_size, &frame, USHER_FLAG_PUSH);
+}
+
 void
 connection_push(struct connection *connection, const usher_push *push, const void *body)
 {
@@ -448,6 +492,27 @@ resume(struct connection *connection)
     event_active(&connection->read_event, EV_READ, 0);
 }
 
+/* The output has shrunk: who waited for that goes on. */
+static void
+go_on(struct connection *connection)
+{
+    resume(connection);
+    if (connection->stale && connection_has_room(connection))
+        watch_resume(connection);
+}
+
+/* How much of a frame is left to be sent when so many bytes of whole frames, but for the first of which only `left` bytes
+ * were left, have gone. */
+static size_t
+left_of_frame(const uint8_t *bytes, size_t left, size_t sent)
+{
+    size_t end = left;
+
+    while (end < sent)
+        end += bytes_get_u32(bytes + end);
+    return end - sent;
+}
+
 static void
 flush(struct connection *connection)
 {
@@ -462,13 +527,15 @@ flush(struct connection *connection)
             if (connection->output_since_ms == 0)
                 connection->output_since_ms = now_ms;
             event_add(&connection->write_event, NULL);
-            resume(connection);
+            go_on(connection);
             return;
         }
         if (sent < 0) {
             connection_cut(connection, "reset");
             return;
         }
+        connection->frame_left =
+            left_of_frame(output->bytes + output->begin, connection->frame_left, (size_t)sent);
         buffer_consume(output, (size_t)sent);
         connection->output_since_ms = buffer_size(output) > 0 ? now_ms : 0;
     }
@@ -477,7 +544,7 @@ flush(struct connection *connection)
     if (connection->state == CONNECTION_CLOSING && connection->in_flight == 0)
         linger(connection);
     else
-        resume(connection);
+        go_on(connection);
 }
 
 static void
@@ -509,6 +576,8 @@ is_over(uint64_t since_ms, uint64_t limit_ms, uint64_t now_ms)
     return since_ms != 0 && limit_ms != 0 && now_ms >= since_ms + limit_ms;
 }
 
+static const char slow_consumer[] = "slow_consumer";
+
 /* Why this connection has to go now, or NULL. */
 static const char *
 overdue(const struct connection *connection, uint64_t now_ms)
@@ -517,6 +586,8 @@ overdue(const struct connection *connection, uint64_t now_ms)
     bool unproved = connection->state < CONNECTION_READY;
     bool quiet = connection->in_flight == 0 && buffer_size(&connection->output) == 0;
 
+    if (connection->doomed)
+        return "no_memory";
     if (is_over(connection->linger_since_ms, LINGER_MS, now_ms))
         return "lingered";
     if (unproved && is_over(connection->opened_at_ms, limits->hello_ms, now_ms))
@@ -524,10 +595,27 @@ overdue(const struct connection *connection, uint64_t now_ms)
     if (is_over(connection->frame_since_ms, limits->frame_ms, now_ms))
         return "frame_timeout";
     if (is_over(connection->output_since_ms, limits->stall_ms, now_ms))
-        return "slow_consumer";
+        return slow_consumer;
     if (quiet && is_over(connection->read_at_ms, limits->idle_ms, now_ms))
         return "idle";
     return NULL;
+}
+
+/* One that watches and does not read: what is unsent, but for a frame that has begun, gives way to the reason, and the
+ * connection gets as long once more to take that. */
+static void
+end_slow(struct connection *connection, uint64_t now_ms)
+{
+    struct net_buffer *output = &connection->output;
+
+    connection->net->config.log(LOG_NOTICE, "slow_consumer",
+                                "connection=%llu client=%u subscriptions=%llu unsent_bytes=%zu",
+                                (unsigned long long)connection->number, (unsigned)connection->client_no,
+                                (unsigned long long)connection->subscription_count, buffer_size(output));
+    output->end = output->begin + connection->frame_left;
+    connection->output_since_ms = now_ms;
+    watch_end_all(connection, USHER_SLOW_CONSUMER);
+    connection_end(connection);
 }
 
 void
@@ -539,7 +627,9 @@ connection_sweep(struct net *net)
     for (struct connection *connection = net->connections; connection != NULL; connection = next) {
         next = connection->next; /* a cut unlinks the connection */
         const char *reason = overdue(connection, now_ms);
-        if (reason != NULL)
+        if (reason == slow_consumer && connection->subscriptions != NULL)
+            end_slow(connection, now_ms);
+        else if (reason != NULL)
             connection_cut(connection, reason);
     }
 }

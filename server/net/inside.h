@@ -65,6 +65,7 @@ struct connection {
     struct net_buffer input, output;
     uint32_t in_flight; /* requests that are not answered yet */
     size_t owed;        /* bytes that their replies may take */
+    size_t frame_left;  /* of the frame that the output begins with, when a part of it was sent already */
     /* Moments; 0 for none. */
     uint64_t opened_at_ms, read_at_ms;
     uint64_t frame_since_ms;  /* when the frame began that is not whole yet */
@@ -78,6 +79,8 @@ struct connection {
     uint32_t client_no;
     struct subscription *subscriptions;
     uint64_t subscription_count;
+    bool stale;  /* some of them were not told something because the output was too full */
+    bool doomed; /* there was no memory for a push: the sweep cuts it */
     /* The handshake. */
     usher_hello_request hello;
     usher_hello_reply challenge;
@@ -157,6 +160,9 @@ void net_wake_after(struct net *net, uint64_t delay_ms);
 /* Ask the core at the moment of the turn's replies. What the query leaves behind goes into the next batch. */
 struct core_answer net_ask(struct net *net, uint16_t opcode, const struct core_asker *asker, const void *body);
 
+/* Set a timer of the loop's to go off after this long. */
+void net_set_timer(struct event *timer, uint64_t delay_ms);
+
 /* Tell whoever waits for events that there are new ones. */
 void net_tell_of_events(struct net *net);
 
@@ -188,6 +194,13 @@ void connection_reply_bytes(struct connection *connection, const usher_frame *fr
                             size_t body_size);
 /* Append a frame that nobody asked for. */
 void connection_push(struct connection *connection, const usher_push *push, const void *body);
+/* The same for a subscription: without memory the connection is not cut now, but by the next sweep. The bytes are a
+ * push's body, whose first field gets the subscription's name. */
+void connection_tell(struct connection *connection, const usher_push *push, const void *body);
+void connection_tell_bytes(struct connection *connection, uint16_t opcode, uint32_t subscription, const uint8_t *body,
+                           size_t body_size);
+/* Whether the output is small enough for a push. */
+bool connection_has_room(const struct connection *connection);
 void connection_refuse(struct connection *connection, uint16_t opcode, uint32_t request_no, usher_result result,
                        const usher_refusal *refusal);
 /* Take no further request; send what is unsent, then close. */
@@ -229,12 +242,18 @@ usher_result proof_check(struct connection *connection, const uint8_t *token, si
 void proof_remember(struct net *net, uint16_t leaf_count, const uint8_t root[32], const uint8_t signature[64]);
 
 /* --- watch.c --- */
-struct watch *watch_open(void); /* NULL without memory */
-void watch_close(struct watch *watch);
+bool watch_open(struct net *net); /* false without memory */
+void watch_close(struct net *net);
+/* After the turn's answers: look at what has happened, and push what is news. */
+void watch_run(struct net *net);
 /* Answer a request of kind WATCH, after the turn's batch. */
 void watch_answer(struct net *net, const struct pending *pending);
 /* The connection is ending: so are its subscriptions. */
 void watch_drop_all(struct connection *connection);
+/* The same, and each is told why. */
+void watch_end_all(struct connection *connection, uint16_t result);
+/* The output of a stale connection has room again. */
+void watch_resume(struct connection *connection);
 
 /* --- seal.c --- */
 struct seal *seal_open(void);

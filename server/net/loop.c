@@ -4,7 +4,8 @@
  *     follow_others           what other instances have committed
  *     carry_out_commands      one batch, one commit, its answers
  *     carry_out_queries       on the state after it
- *     seal, flush             proofs, then every reply leaves
+ *     watch_run               what the subscriptions of all connections have to be told
+ *     seal, flush             proofs, then every reply and push leaves
  *     end_turn                cut the revoked, add the queries' traces to the next batch, set the timers
  *
  * Timers: the next due moment of the core (a batch without commands), the sweep of the connections' deadlines, and a
@@ -45,8 +46,8 @@ net_take_stamp(struct net *net)
     return net->stamp_ms;
 }
 
-static void
-set_timer(struct event *timer, uint64_t delay_ms)
+void
+net_set_timer(struct event *timer, uint64_t delay_ms)
 {
     const struct timeval delay = {.tv_sec = (time_t)(delay_ms / 1000),
                                   .tv_usec = (suseconds_t)(delay_ms % 1000 * 1000)};
@@ -57,7 +58,7 @@ set_timer(struct event *timer, uint64_t delay_ms)
 void
 net_wake_after(struct net *net, uint64_t delay_ms)
 {
-    set_timer(net->due_timer, delay_ms < WAKE_MS_MOST ? delay_ms : WAKE_MS_MOST);
+    net_set_timer(net->due_timer, delay_ms < WAKE_MS_MOST ? delay_ms : WAKE_MS_MOST);
 }
 
 /* --- the turn: commands -------------------------------------------------------------------------------- */
@@ -183,7 +184,7 @@ carry_out_commands(struct net *net)
     if (store_position(net->config.store) == before) {
         net->due_not_before_ms = now_ms + (outcome == STORE_UNDONE ? FAULT_PAUSE_MS : STUCK_PAUSE_MS);
     } else {
-        set_timer(net->idle_timer, IDLE_MS);
+        net_set_timer(net->idle_timer, IDLE_MS);
         if (net->config.committed != NULL)
             net->config.committed(net->config.context);
     }
@@ -274,7 +275,7 @@ add_traces(struct net *net)
         if (!commit_add(net->config.commit, touch, &server, &net->traces[i], TAG_TRACE))
             net->config.log(LOG_WARNING, "trace_lost", "queue=%u", (unsigned)net->traces[i].queue_id);
     }
-    net->again = net->trace_count > 0;
+    net->again = net->again || net->trace_count > 0;
     net->trace_count = 0;
 }
 
@@ -317,6 +318,7 @@ turn(struct net *net)
     if (is_unsound(net)) /* nothing that it may have said leaves the process */
         return false;
     seal_run(net);
+    watch_run(net);
     net->pending_count = 0;
     net->arena_size = 0;
     connection_flush_all(net);
@@ -368,7 +370,7 @@ on_idle(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     if (store_idle(net->config.store))
-        set_timer(net->idle_timer, IDLE_MS);
+        net_set_timer(net->idle_timer, IDLE_MS);
 }
 
 static void
@@ -396,7 +398,7 @@ open_timers(struct net *net)
         return false;
     if (event_add(net->sweep_timer, &every) != 0)
         return false;
-    set_timer(net->idle_timer, IDLE_MS);
+    net_set_timer(net->idle_timer, IDLE_MS);
     if (!scrub_open(net))
         return false;
     for (size_t i = 0; net->config.signals && i < sizeof signals / sizeof *signals; i++) {
@@ -423,10 +425,9 @@ open_parts(struct net *net)
     net->revoked = calloc(turn_max, sizeof *net->revoked);
     net->roots = proof_open(net->config.limits.roots_max);
     net->seal = seal_open();
-    net->watch = watch_open();
     net->again = true; /* something may be due already */
     return net->base != NULL && net->scratch != NULL && net->pending != NULL && net->traces != NULL && net->revoked != NULL &&
-           net->roots != NULL && net->seal != NULL && net->watch != NULL;
+           net->roots != NULL && net->seal != NULL && watch_open(net);
 }
 
 enum net_status
@@ -507,7 +508,7 @@ net_close(struct net *net)
         event_base_free(net->base);
     proof_close(net->roots);
     seal_close(net->seal);
-    watch_close(net->watch);
+    watch_close(net);
     free(net->spare.bytes);
     free(net->pending);
     free(net->traces);
