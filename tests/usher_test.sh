@@ -47,6 +47,7 @@ rows
     program python3 </dev/null
     program cc </dev/null
     program g++ </dev/null
+    program mandoc </dev/null
     program pkg-config <<'rows'
 [ ! -e "$stage/absent" ] || ! grep -qx "$2" "$stage/absent"
 rows
