@@ -14,14 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client-sdk/fake/include/usher_fake.h"
 #include "client-sdk/include/usher.h"
-#include "fake_server.h"
 
 /* A client with its server. */
 struct shop {
-    struct fake_peer peer;
-    struct fake_server *server;
+    usher_fake *fake;
     usher_secret secret;
+    usher_key client_key; /* its public half: the only key that is let in */
     usher_options options;
     usher_client *client;
 };
@@ -30,14 +30,15 @@ static struct shop *
 shop_make(void)
 {
     struct shop *shop = calloc(1, sizeof *shop);
-    usher_key client_key;
+    usher_fake_options house = {.client_name = "shop", .client_id = 7};
 
     assert_non_null(shop);
     usher_key_make(&shop->secret);
-    usher_key_public(&shop->secret, &client_key);
-    fake_peer_make(&shop->peer, &client_key);
-    shop->server = fake_server_start(&shop->peer);
-    shop->options.server = fake_server_address(shop->server);
+    usher_key_public(&shop->secret, &shop->client_key);
+    house.client_key = &shop->client_key;
+    shop->fake = usher_fake_start(&house, NULL, 0);
+    assert_non_null(shop->fake);
+    shop->options.server = usher_fake_address(shop->fake);
     shop->options.secret = &shop->secret;
     shop->options.timeout_ms = 20000; /* a bound for slow machines; no test waits for it */
     return shop;
@@ -56,20 +57,34 @@ static void
 shop_close(struct shop *shop)
 {
     usher_client_close(shop->client);
-    fake_server_stop(shop->server);
+    usher_fake_stop(shop->fake);
     free(shop);
 }
 
+/* What happens to the next request that nothing is planned for yet. */
 static void
-shop_fault(struct shop *shop, enum fake_fault fault)
+shop_fault(struct shop *shop, const char *actions)
 {
-    shop->peer.fault[shop->peer.fault_count++] = fault;
+    char line[96], why[160];
+
+    snprintf(line, sizeof line, "any*1: %s", actions);
+    if (usher_fake_script(shop->fake, line, why, sizeof why) == 0)
+        fail_msg("%s: %s", line, why);
+}
+
+static usher_fake_figures
+shop_look(struct shop *shop)
+{
+    usher_fake_figures figures;
+
+    usher_fake_look(shop->fake, &figures);
+    return figures;
 }
 
 static usher_status
 shop_charge(struct shop *shop, int64_t amount, usher_charge_reply *reply)
 {
-    usher_charge_request request = {.amount = amount};
+    usher_charge_request request = {.user = {{1}}, .amount = amount};
 
     memset(reply, 0, sizeof *reply);
     return usher_charge(shop->client, &request, reply);
@@ -96,14 +111,14 @@ a_call_brings_its_reply(void **state)
     assert_int_equal(usher_client_role(shop->client), USHER_ROLE_GATEWAY);
     assert_int_equal(usher_client_number(shop->client), 7);
     assert_string_equal(usher_client_name(shop->client), "shop");
-    assert_string_equal(usher_client_address(shop->client), fake_server_address(shop->server));
-    assert_memory_equal(usher_client_server_key(shop->client), &shop->peer.server_key, sizeof(usher_key));
+    assert_string_equal(usher_client_address(shop->client), usher_fake_address(shop->fake));
+    assert_memory_equal(usher_client_server_key(shop->client), usher_fake_key(shop->fake), sizeof(usher_key));
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(reply.balance, 100);
     assert_int_equal(usher_client_answer(shop->client)->result, USHER_OK);
     assert_int_equal(usher_client_answer(shop->client)->stamp_ms, 1700000000000);
     assert_int_equal(usher_client_answer(shop->client)->attempts, 1);
-    assert_memory_equal(&usher_client_answer(shop->client)->request_id, &shop->peer.id[0], sizeof(usher_id));
+    assert_int_equal(usher_fake_applied(shop->fake, &usher_client_answer(shop->client)->request_id), 1);
     assert_string_equal(usher_client_error(shop->client), "");
     shop_close(shop);
 }
@@ -114,7 +129,7 @@ static void
 a_refusal_is_an_answer_and_leaves_the_reply_alone(void **state)
 {
     struct shop *shop = shop_open();
-    usher_charge_request request = {.amount = -5, .request_id = {{9, 9, 9}}};
+    usher_charge_request request = {.user = {{1}}, .amount = -5, .request_id = {{9, 9, 9}}};
     usher_charge_reply reply = {.balance = 4711};
 
     (void)state;
@@ -135,15 +150,15 @@ a_lost_reply_is_asked_for_again_and_the_charge_is_made_once(void **state)
     usher_charge_reply reply;
 
     (void)state;
-    shop_fault(shop, FAKE_LOSE_REPLY);
-    shop_fault(shop, FAKE_LOSE_REPLY);
+    shop_fault(shop, "apply, cut");
+    shop_fault(shop, "apply, cut");
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(reply.balance, 100);
     assert_int_equal(usher_client_answer(shop->client)->replayed, 1);
     assert_int_equal(usher_client_answer(shop->client)->attempts, 3);
-    assert_int_equal(shop->peer.executed, 1);
-    assert_int_equal(shop->peer.asked, 3);
-    assert_int_equal(fake_server_connections(shop->server), 3);
+    assert_int_equal(shop_look(shop).applied, 1);
+    assert_int_equal(shop_look(shop).requests, 3);
+    assert_int_equal(shop_look(shop).connections, 3);
     shop_close(shop);
 }
 
@@ -155,10 +170,10 @@ a_lost_request_is_sent_again(void **state)
     usher_charge_reply reply;
 
     (void)state;
-    shop_fault(shop, FAKE_LOSE_REQUEST);
+    shop_fault(shop, "cut");
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(usher_client_answer(shop->client)->replayed, 0);
-    assert_int_equal(shop->peer.executed, 1);
+    assert_int_equal(shop_look(shop).applied, 1);
     shop_close(shop);
 }
 
@@ -171,11 +186,11 @@ an_answer_that_cannot_be_trusted_is_asked_for_again(void **state)
     usher_charge_reply reply;
 
     (void)state;
-    shop_fault(shop, FAKE_GARBLE);
-    shop_fault(shop, FAKE_STRANGER);
+    shop_fault(shop, "garble");
+    shop_fault(shop, "renumber");
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(reply.balance, 100);
-    assert_int_equal(shop->peer.executed, 1);
+    assert_int_equal(shop_look(shop).applied, 1);
     assert_int_equal(usher_client_answer(shop->client)->attempts, 3);
     shop_close(shop);
 }
@@ -185,27 +200,27 @@ static void
 a_deadline_after_sending_says_maybe_and_the_id_tells_the_truth(void **state)
 {
     struct shop *shop = shop_open();
-    usher_charge_request request = {.amount = 100};
+    usher_charge_request request = {.user = {{1}}, .amount = 100};
     usher_charge_reply reply = {.balance = 4711};
     uint64_t began_ms = now_ms();
 
     (void)state;
-    shop_fault(shop, FAKE_SILENCE);
+    shop_fault(shop, "lose reply");
     usher_client_set_next_timeout(shop->client, 150);
     assert_int_equal(usher_charge(shop->client, &request, &reply), USHER_STATUS_MAYBE_APPLIED);
     assert_true(now_ms() - began_ms >= 150);
     assert_int_equal(reply.balance, 4711);
     assert_int_equal(usher_client_answer(shop->client)->result, USHER_RESULT_NONE);
-    fake_server_await(shop->server, 1);
-    assert_true(shop->peer.budget_ms > 0 && shop->peer.budget_ms <= 150);
+    assert_int_equal(usher_fake_wait(shop->fake, 1, 20000), 1);
+    assert_true(shop_look(shop).last_budget_ms > 0 && shop_look(shop).last_budget_ms <= 150);
     request.request_id = usher_client_answer(shop->client)->request_id;
     assert_int_equal(usher_id_is_zero(&request.request_id), 0);
 
     assert_int_equal(usher_charge(shop->client, &request, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(usher_client_answer(shop->client)->replayed, 1);
     assert_int_equal(reply.balance, 100);
-    assert_int_equal(shop->peer.executed, 1);
-    assert_true(shop->peer.budget_ms > 150); /* the short timeout was for one call */
+    assert_int_equal(shop_look(shop).applied, 1);
+    assert_true(shop_look(shop).last_budget_ms > 150); /* the short timeout was for one call */
     shop_close(shop);
 }
 
@@ -214,14 +229,14 @@ static void
 a_query_without_an_answer_says_so(void **state)
 {
     struct shop *shop = shop_open();
-    usher_balance_request request = {.token_count = 0};
-    usher_balance_reply reply;
+    usher_concerts_request request = {.after_concert_id = 0};
+    usher_concerts_reply reply;
 
     (void)state;
-    shop_fault(shop, FAKE_SILENCE);
+    shop_fault(shop, "lose reply");
     usher_client_set_next_timeout(shop->client, 100);
-    assert_int_equal(usher_balance(shop->client, &request, &reply), USHER_STATUS_NO_ANSWER);
-    assert_int_equal(usher_balance(shop->client, &request, &reply), USHER_STATUS_ANSWERED);
+    assert_int_equal(usher_concerts(shop->client, &request, &reply), USHER_STATUS_NO_ANSWER);
+    assert_int_equal(usher_concerts(shop->client, &request, &reply), USHER_STATUS_ANSWERED);
     shop_close(shop);
 }
 
@@ -234,8 +249,8 @@ a_server_that_is_not_there_means_not_sent(void **state)
     uint64_t began_ms;
 
     (void)state;
-    strcpy(address, fake_server_address(shop->server));
-    fake_server_stop(shop->server);
+    strcpy(address, usher_fake_address(shop->fake));
+    usher_fake_stop(shop->fake);
     shop->options.server = address;
     shop->options.fail_fast = 1;
     assert_int_equal(usher_client_open(&shop->options, &shop->client), USHER_STATUS_NOT_SENT);
@@ -261,10 +276,10 @@ a_server_that_dies_after_sending_means_maybe(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 16; i++)
-        shop_fault(shop, FAKE_LOSE_REPLY);
+        shop_fault(shop, "apply, cut");
     usher_client_set_timeout(shop->client, 60);
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_MAYBE_APPLIED);
-    assert_int_equal(shop->peer.executed, 1);
+    assert_int_equal(shop_look(shop).applied, 1);
     shop_close(shop);
 }
 
@@ -276,21 +291,21 @@ a_later_answer_is_returned_or_retried_as_the_options_say(void **state)
     usher_charge_reply reply;
 
     (void)state;
-    shop_fault(shop, FAKE_BUSY);
+    shop_fault(shop, "refuse BUSY 20");
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(usher_client_answer(shop->client)->result, USHER_BUSY);
     assert_int_equal(usher_client_answer(shop->client)->retryable, 1);
     assert_int_equal(usher_client_answer(shop->client)->refusal.retry_after_ms, 20);
-    assert_int_equal(shop->peer.executed, 0);
+    assert_int_equal(shop_look(shop).applied, 0);
     usher_client_close(shop->client);
 
     shop->options.retry_later = 1;
     assert_int_equal(usher_client_open(&shop->options, &shop->client), USHER_STATUS_ANSWERED);
-    shop_fault(shop, FAKE_BUSY);
-    shop_fault(shop, FAKE_GOING_AWAY);
+    shop_fault(shop, "refuse BUSY 20");
+    shop_fault(shop, "refuse GOING_AWAY, cut");
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(usher_client_answer(shop->client)->result, USHER_OK);
-    assert_int_equal(shop->peer.executed, 1);
+    assert_int_equal(shop_look(shop).applied, 1);
     shop_close(shop);
 }
 
@@ -302,12 +317,12 @@ after_going_away_the_next_call_connects_again(void **state)
     usher_charge_reply reply;
 
     (void)state;
-    shop_fault(shop, FAKE_GOING_AWAY);
+    shop_fault(shop, "refuse GOING_AWAY, cut");
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(usher_client_answer(shop->client)->result, USHER_GOING_AWAY);
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(usher_client_answer(shop->client)->result, USHER_OK);
-    assert_int_equal(fake_server_connections(shop->server), 2);
+    assert_int_equal(shop_look(shop).connections, 2);
     shop_close(shop);
 }
 
@@ -317,8 +332,8 @@ open_two(struct shop **shop, struct shop **other, char both[80])
 {
     *shop = shop_make();
     *other = shop_make();
-    snprintf(both, 80, "%s,%s", fake_server_address((*shop)->server), fake_server_address((*other)->server));
-    (*other)->peer.client_key = (*shop)->peer.client_key;
+    snprintf(both, 80, "%s,%s", usher_fake_address((*shop)->fake), usher_fake_address((*other)->fake));
+    usher_fake_set_client_key((*other)->fake, &(*shop)->client_key);
     (*shop)->options.server = both;
     (*shop)->options.retry_later = 1;
     assert_int_equal(usher_client_open(&(*shop)->options, &(*shop)->client), USHER_STATUS_ANSWERED);
@@ -336,7 +351,7 @@ close_two(struct shop *shop, struct shop *other)
 static void
 after_the_push_the_next_call_goes_to_the_next_address(void **state)
 {
-    static const enum fake_fault faults[] = {FAKE_PUSH_BEFORE, FAKE_PUSH_BEHIND};
+    static const char *const faults[] = {"push going_away", "reply, push going_away"};
     struct shop *shop, *other;
     usher_charge_reply reply;
     char both[80];
@@ -348,13 +363,13 @@ after_the_push_the_next_call_goes_to_the_next_address(void **state)
         assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
         assert_int_equal(usher_client_answer(shop->client)->result, USHER_OK);
         assert_int_equal(reply.balance, 100);
-        assert_string_equal(usher_client_address(shop->client), fake_server_address(shop->server));
+        assert_string_equal(usher_client_address(shop->client), usher_fake_address(shop->fake));
         assert_int_equal(shop_charge(shop, 7, &reply), USHER_STATUS_ANSWERED);
         assert_int_equal(reply.balance, 7);
         assert_int_equal(usher_client_answer(shop->client)->attempts, 1);
-        assert_string_equal(usher_client_address(shop->client), fake_server_address(other->server));
-        assert_int_equal(shop->peer.executed, 1);
-        assert_int_equal(shop->peer.asked, 1);
+        assert_string_equal(usher_client_address(shop->client), usher_fake_address(other->fake));
+        assert_int_equal(shop_look(shop).applied, 1);
+        assert_int_equal(shop_look(shop).requests, 1);
         close_two(shop, other);
     }
 }
@@ -369,14 +384,14 @@ a_request_that_met_a_stop_is_carried_out_elsewhere(void **state)
 
     (void)state;
     open_two(&shop, &other, both);
-    shop_fault(shop, FAKE_GOING_AWAY);
+    shop_fault(shop, "refuse GOING_AWAY, cut");
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(usher_client_answer(shop->client)->result, USHER_OK);
     assert_int_equal(usher_client_answer(shop->client)->attempts, 2);
-    assert_string_equal(usher_client_address(shop->client), fake_server_address(other->server));
-    assert_int_equal(shop->peer.executed, 0);
-    assert_int_equal(other->peer.executed, 1);
-    assert_memory_equal(&other->peer.id[0], &usher_client_answer(shop->client)->request_id, sizeof(usher_id));
+    assert_string_equal(usher_client_address(shop->client), usher_fake_address(other->fake));
+    assert_int_equal(shop_look(shop).applied, 0);
+    assert_int_equal(shop_look(other).applied, 1);
+    assert_int_equal(usher_fake_applied(other->fake, &usher_client_answer(shop->client)->request_id), 1);
     close_two(shop, other);
 }
 
@@ -388,11 +403,11 @@ an_unknown_push_is_passed_over(void **state)
     usher_charge_reply reply;
 
     (void)state;
-    shop_fault(shop, FAKE_PUSH_UNKNOWN);
+    shop_fault(shop, "push unknown");
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(shop_charge(shop, 50, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(reply.balance, 150);
-    assert_int_equal(fake_server_connections(shop->server), 1);
+    assert_int_equal(shop_look(shop).connections, 1);
     shop_close(shop);
 }
 
@@ -405,13 +420,13 @@ another_address_takes_over_from_a_dead_one(void **state)
     char both[80];
 
     (void)state;
-    snprintf(both, sizeof both, "%s,%s", fake_server_address(gone->server), fake_server_address(shop->server));
-    fake_server_stop(gone->server);
+    snprintf(both, sizeof both, "%s,%s", usher_fake_address(gone->fake), usher_fake_address(shop->fake));
+    usher_fake_stop(gone->fake);
     free(gone);
     shop->options.server = both;
     shop->options.fail_fast = 1;
     assert_int_equal(usher_client_open(&shop->options, &shop->client), USHER_STATUS_ANSWERED);
-    assert_string_equal(usher_client_address(shop->client), fake_server_address(shop->server));
+    assert_string_equal(usher_client_address(shop->client), usher_fake_address(shop->fake));
     shop_close(shop);
 }
 
@@ -425,12 +440,12 @@ a_connection_that_was_closed_meanwhile_gets_no_request(void **state)
     char both[80];
 
     (void)state;
-    snprintf(both, sizeof both, "%s,%s", fake_server_address(shop->server), fake_server_address(other->server));
-    other->peer.client_key = shop->peer.client_key;
+    snprintf(both, sizeof both, "%s,%s", usher_fake_address(shop->fake), usher_fake_address(other->fake));
+    usher_fake_set_client_key(other->fake, &shop->client_key);
     shop->options.server = both;
     assert_int_equal(usher_client_open(&shop->options, &shop->client), USHER_STATUS_ANSWERED);
     assert_int_equal(shop_charge(shop, 100, &reply), USHER_STATUS_ANSWERED);
-    fake_server_stop(shop->server);
+    usher_fake_stop(shop->fake);
     assert_int_equal(shop_charge(shop, 50, &reply), USHER_STATUS_ANSWERED);
     assert_int_equal(reply.balance, 50);
     assert_int_equal(usher_client_answer(shop->client)->attempts, 1);
@@ -447,11 +462,12 @@ a_client_that_is_not_enrolled_is_turned_away(void **state)
     struct shop *shop = shop_make();
 
     (void)state;
-    shop->peer.client_key.bytes[0] ^= 1;
+    shop->client_key.bytes[0] ^= 1;
+    usher_fake_set_client_key(shop->fake, &shop->client_key);
     assert_int_equal(usher_client_open(&shop->options, &shop->client), USHER_STATUS_HELLO_REFUSED);
     assert_int_equal(usher_client_answer(shop->client)->result, USHER_CLIENT_UNKNOWN);
     assert_non_null(strstr(usher_client_error(shop->client), "CLIENT_UNKNOWN"));
-    assert_int_equal(fake_server_connections(shop->server), 1);
+    assert_int_equal(shop_look(shop).connections, 1);
     shop_close(shop);
 }
 
@@ -460,7 +476,7 @@ static void
 a_server_with_another_key_than_the_pinned_one_is_not_trusted(void **state)
 {
     struct shop *shop = shop_make();
-    usher_key pin = shop->peer.server_key;
+    usher_key pin = *usher_fake_key(shop->fake);
 
     (void)state;
     shop->options.server_key = &pin;
@@ -508,32 +524,40 @@ a_server_that_speaks_something_else_is_named(void **state)
     shop_close(shop);
 }
 
-/* F5: a one-time code makes a new key a client; when the welcome is lost, the retry finds the enrolment. */
+/* F5: a one-time code makes a new key a client; when the welcome is lost, the retry finds the enrolment, and if it is
+ * told that the code is used up, the key that used it is let in. */
 static void
 a_code_enrols_a_new_key_even_when_the_welcome_is_lost(void **state)
 {
-    struct shop *shop = shop_make();
-    usher_key code, wrong;
-    usher_charge_reply reply;
+    static const char *const scripts[] = {"enrol#2: apply, cut", "enrol#2: apply, cut; enrol#3: refuse CODE_UNKNOWN"};
 
     (void)state;
-    usher_code_make(&code, &shop->peer.code_hash);
-    wrong = code;
-    wrong.bytes[7] ^= 1;
-    usher_key_make(&shop->secret);
-    assert_int_equal(usher_client_enrol(&shop->options, &wrong, &shop->client), USHER_STATUS_HELLO_REFUSED);
-    assert_int_equal(usher_client_answer(shop->client)->result, USHER_CODE_UNKNOWN);
-    usher_client_close(shop->client);
+    for (unsigned i = 0; i < 2; i++) {
+        struct shop *shop = shop_make();
+        usher_key code, wrong, code_hash;
+        usher_charge_reply reply;
 
-    shop->peer.lose_welcome = true;
-    assert_int_equal(usher_client_enrol(&shop->options, &code, &shop->client), USHER_STATUS_ANSWERED);
-    assert_int_equal(usher_client_number(shop->client), 7);
-    shop_fault(shop, FAKE_LOSE_REQUEST); /* the next connection is an ordinary one */
-    assert_int_equal(shop_charge(shop, 1, &reply), USHER_STATUS_ANSWERED);
-    assert_int_equal(reply.balance, 1);
-    usher_client_close(shop->client);
-    assert_int_equal(usher_client_enrol(&shop->options, &code, &shop->client), USHER_STATUS_HELLO_REFUSED);
-    shop_close(shop);
+        usher_code_make(&code, &code_hash);
+        usher_fake_invite(shop->fake, &code_hash);
+        assert_int_equal(usher_fake_script(shop->fake, scripts[i], NULL, 0), 1);
+        wrong = code;
+        wrong.bytes[7] ^= 1;
+        usher_key_make(&shop->secret);
+        assert_int_equal(usher_client_enrol(&shop->options, &wrong, &shop->client), USHER_STATUS_HELLO_REFUSED);
+        assert_int_equal(usher_client_answer(shop->client)->result, USHER_CODE_UNKNOWN);
+        usher_client_close(shop->client);
+
+        assert_int_equal(usher_client_enrol(&shop->options, &code, &shop->client), USHER_STATUS_ANSWERED);
+        assert_int_equal(usher_client_number(shop->client), 7);
+        assert_int_equal(usher_fake_struck(shop->fake, NULL), i + 1);
+        shop_fault(shop, "cut"); /* the next connection is an ordinary one */
+        assert_int_equal(shop_charge(shop, 1, &reply), USHER_STATUS_ANSWERED);
+        assert_int_equal(reply.balance, 1);
+        usher_client_close(shop->client);
+        usher_key_make(&shop->secret); /* the code has gone to the other key */
+        assert_int_equal(usher_client_enrol(&shop->options, &code, &shop->client), USHER_STATUS_HELLO_REFUSED);
+        shop_close(shop);
+    }
 }
 
 /* --- arguments ---------------------------------------------------------------------------------------- */
@@ -571,7 +595,7 @@ a_bad_argument_is_named_and_nothing_is_sent(void **state)
     assert_int_equal(usher_call(shop->client, USHER_OPCODE_ENROL, &queue, &queue_reply), USHER_STATUS_BAD_ARGUMENT);
     assert_int_equal(usher_call(shop->client, USHER_OPCODE_TOUCH, &queue, &queue_reply), USHER_STATUS_BAD_ARGUMENT);
     assert_int_equal(usher_call(shop->client, 0x7777, &queue, &queue_reply), USHER_STATUS_BAD_ARGUMENT);
-    assert_int_equal(shop->peer.asked, 0);
+    assert_int_equal(shop_look(shop).requests, 0);
     shop_close(shop);
 }
 
@@ -638,11 +662,10 @@ two_calls_at_once_on_one_client_end_the_program(void **state)
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* this end is no reason for a core file */
         if (freopen("/dev/null", "w", stderr) == NULL)
             _exit(1);
-        shop_fault(shop, FAKE_SILENCE);
+        shop_fault(shop, "lose reply");
         pthread_create(&thread, NULL, call_into_silence, shop);
-        for (int waited_ms = 0; *(volatile unsigned *)&shop->peer.asked == 0; waited_ms++)
-            if (waited_ms > 30000 || poll(NULL, 0, 1) != 0)
-                _exit(2);
+        if (!usher_fake_wait(shop->fake, 1, 30000))
+            _exit(2);
         shop_charge(shop, 1, &reply);
         _exit(0);
     }

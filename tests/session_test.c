@@ -1,25 +1,26 @@
-/* session_test.c: the SDK's layer without I/O, fed by a peer without I/O: every split of what it reads, every wrong
- * answer that a server could give. */
+/* session_test.c: the SDK's layer without I/O, fed by the fake house without its sockets: every split of what it reads,
+ * every wrong answer that a server could give. */
 #include "test.h"
 
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client-sdk/fake/src/link.h"
 #include "client-sdk/src/session.h"
-#include "fake_server.h"
 
 #define SLOTS 4
 
-/* A session and the peer that it talks to. */
+/* A session and the house that it talks to. */
 struct talk {
     struct usher_session session;
     struct usher_session_slot slot[SLOTS];
-    struct fake_peer peer;
+    usher_fake *fake; /* without sockets */
+    struct fake_link *link;
     usher_secret secret;
     usher_key pin;
     uint8_t input[USHER_FRAME_MAX], output[USHER_FRAME_MAX];
-    uint8_t answer[2 * USHER_FRAME_MAX]; /* what the peer wrote */
+    uint8_t answer[2 * USHER_FRAME_MAX]; /* what the fake wrote */
 };
 
 static struct talk *
@@ -27,13 +28,21 @@ talk_begin(void)
 {
     struct talk *talk = calloc(1, sizeof *talk);
     usher_key client_key;
+    const usher_fake_options house = {.client_key = &client_key, .client_name = "shop", .client_id = 7};
 
     assert_non_null(talk);
-    assert_true(sodium_init() >= 0);
     usher_key_make(&talk->secret);
     usher_key_public(&talk->secret, &client_key);
-    fake_peer_make(&talk->peer, &client_key);
+    talk->fake = fake_make(&house, NULL, 0);
+    assert_non_null(talk->fake);
     return talk;
+}
+
+static void
+talk_end(struct talk *talk)
+{
+    fake_free(talk->fake);
+    free(talk);
 }
 
 static void
@@ -49,18 +58,23 @@ talk_open(struct talk *talk, const usher_key *pin)
                                         .slot_count = SLOTS};
 
     randombytes_buf(setup.nonce.bytes, sizeof setup.nonce.bytes);
-    fake_peer_connect(&talk->peer);
+    if (talk->link != NULL)
+        fake_link_close(talk->link);
+    talk->link = fake_link_open(talk->fake, 0);
     usher_session_open(&talk->session, &setup);
 }
 
-/* Let the peer have what the session wants to send; returns the size of its answer. */
+/* Let the house have what the session wants to send; returns the size of its answer. */
 static size_t
 talk_send(struct talk *talk)
 {
     size_t size;
     const uint8_t *bytes = usher_session_output(&talk->session, &size);
-    size_t answered = fake_peer_feed(&talk->peer, bytes, size, talk->answer);
+    size_t answered = 0, taken;
 
+    fake_link_feed(talk->link, bytes, size, 0);
+    while ((taken = fake_link_take(talk->link, talk->answer + answered, sizeof talk->answer - answered, 0)) > 0)
+        answered += taken;
     usher_session_sent(&talk->session, size);
     assert_true(usher_session_all_sent(&talk->session));
     return answered;
@@ -78,7 +92,7 @@ talk_read(struct talk *talk, const uint8_t *bytes, size_t size)
     usher_session_filled(&talk->session, size);
 }
 
-/* Read the peer's answer up to the split, expect nothing, read the rest. */
+/* Read its answer up to the split, expect nothing, read the rest. */
 static struct usher_session_event
 talk_read_split(struct talk *talk, size_t size, size_t split)
 {
@@ -101,10 +115,12 @@ talk_shake_hands(struct talk *talk)
     assert_int_equal(talk_read_split(talk, size, size).kind, USHER_SESSION_EVENT_READY);
 }
 
+static const usher_uuid talk_user = {{1}};
+
 static void
 talk_charge(struct talk *talk, int64_t amount, uint64_t tag)
 {
-    usher_charge_request request = {.amount = amount};
+    usher_charge_request request = {.user = talk_user, .amount = amount};
 
     usher_new_id(&request.request_id);
     assert_int_equal(usher_session_request(&talk->session, usher_message_of(USHER_OPCODE_CHARGE), &request, 5000, tag),
@@ -134,7 +150,7 @@ the_handshake_is_read_at_every_split_of_its_bytes(void **state)
         assert_int_equal(talk->session.self.role, USHER_ROLE_GATEWAY);
         assert_string_equal(talk->session.self.name, "shop");
     }
-    free(talk);
+    talk_end(talk);
 }
 
 /* F1, F4: three replies in one piece of bytes, cut in two at every place, and byte by byte. */
@@ -147,7 +163,7 @@ replies_are_read_at_every_split_of_their_bytes(void **state)
     (void)state;
     talk_shake_hands(talk);
     for (size_t split = 0; split <= size + 1; split++) {
-        int64_t before = talk->peer.balance;
+        int64_t before = fake_account_of(talk->fake, &talk_user)->balance;
         unsigned replies = 0;
 
         for (uint64_t tag = 0; tag < 3; tag++)
@@ -171,9 +187,8 @@ replies_are_read_at_every_split_of_their_bytes(void **state)
         }
         assert_int_equal(replies, 3);
         assert_int_equal(talk->session.in_flight, 0);
-        talk->peer.id_count = 0;
     }
-    free(talk);
+    talk_end(talk);
 }
 
 /* F4: replies may come in any order; the number of each says to which request it belongs. */
@@ -186,7 +201,7 @@ a_reply_finds_its_request_in_any_order(void **state)
     (void)state;
     talk_shake_hands(talk);
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        int64_t before = talk->peer.balance;
+        int64_t before = fake_account_of(talk->fake, &talk_user)->balance;
         size_t frame;
 
         for (uint64_t tag = 0; tag < 3; tag++)
@@ -205,7 +220,7 @@ a_reply_finds_its_request_in_any_order(void **state)
             assert_int_equal(reply.balance, before + 10 * ((int64_t)order[i][k] + 1));
         }
     }
-    free(talk);
+    talk_end(talk);
 }
 
 /* F4: no more requests are put on the wire than there are slots; the reply of a forgotten one is dropped in silence. */
@@ -232,7 +247,7 @@ requests_in_flight_are_bounded_and_can_be_forgotten(void **state)
     assert_int_equal(usher_session_next(&talk->session).tag, 3);
     assert_int_equal(usher_session_next(&talk->session).kind, USHER_SESSION_EVENT_NONE);
     assert_int_equal(talk->session.in_flight, 0);
-    free(talk);
+    talk_end(talk);
 }
 
 /* F2, Q12: a server that does not prove its key, or has another one than the pin, gets no proof from us. */
@@ -244,7 +259,7 @@ a_server_without_the_right_key_is_not_trusted(void **state)
     size_t size, unsent;
 
     (void)state;
-    talk->peer.wrong_signature = true;
+    assert_true(fake_script_add(&talk->fake->script, "hello: forge", NULL, 0));
     talk_open(talk, NULL);
     size = talk_send(talk);
     event = talk_read_split(talk, size, size);
@@ -252,8 +267,8 @@ a_server_without_the_right_key_is_not_trusted(void **state)
     usher_session_output(&talk->session, &unsent);
     assert_int_equal(unsent, 0);
 
-    talk->peer.wrong_signature = false;
-    talk->pin = talk->peer.server_key;
+    fake_script_clear(&talk->fake->script);
+    talk->pin = talk->fake->server_key;
     talk_open(talk, &talk->pin);
     size = talk_send(talk);
     assert_int_equal(talk_read_split(talk, size, size).kind, USHER_SESSION_EVENT_NONE);
@@ -261,7 +276,7 @@ a_server_without_the_right_key_is_not_trusted(void **state)
     talk_open(talk, &talk->pin);
     size = talk_send(talk);
     assert_int_equal(talk_read_split(talk, size, size).kind, USHER_SESSION_EVENT_UNTRUSTED);
-    free(talk);
+    talk_end(talk);
 }
 
 /* F1: any flipped byte of the handshake's answers ends the session; none is taken for a welcome. */
@@ -288,7 +303,7 @@ a_flipped_byte_of_the_handshake_ends_the_session(void **state)
         assert_int_not_equal(talk->session.phase, USHER_SESSION_READY);
         assert_int_not_equal(talk->session.phase, USHER_SESSION_PROOF);
     }
-    free(talk);
+    talk_end(talk);
 }
 
 /* F1: answers to what was not asked, and requests from a server, are not believed. */
@@ -311,7 +326,7 @@ frames_that_were_not_asked_for_end_the_session(void **state)
         assert_int_equal(usher_session_next(&talk->session).kind,
                          i == 2 ? USHER_SESSION_EVENT_PUSH : USHER_SESSION_EVENT_BROKEN);
     }
-    free(talk);
+    talk_end(talk);
 }
 
 /* F4: the server's last word before it closes the connection is handed on, whatever request it names. */
@@ -336,7 +351,7 @@ a_dismissal_ends_the_session_and_says_why(void **state)
     assert_true(usher_session_read(&event, NULL, &refusal));
     assert_int_equal(refusal.detail, 3);
     assert_int_equal(talk->session.phase, USHER_SESSION_OVER);
-    free(talk);
+    talk_end(talk);
 }
 
 /* X7: after the push of GOING_AWAY the replies that are due are taken, and nothing more is asked; a push that nobody
@@ -344,7 +359,7 @@ a_dismissal_ends_the_session_and_says_why(void **state)
 static void
 a_push_of_going_away_ends_the_asking_and_not_the_answers(void **state)
 {
-    static const enum fake_fault faults[] = {FAKE_PUSH_UNKNOWN, FAKE_PUSH_BEFORE};
+    static const char *const faults[] = {"any*1: push unknown", "any*1: push going_away"};
     const usher_message *message = usher_message_of(USHER_OPCODE_PING);
     const usher_ping_request ping = {.echo = 1};
     struct talk *talk = talk_begin();
@@ -357,9 +372,8 @@ a_push_of_going_away_ends_the_asking_and_not_the_answers(void **state)
             unsigned pushes = 0, replies = 0;
 
             talk_shake_hands(talk);
-            talk->peer.fault[0] = faults[i];
-            talk->peer.fault_no = 0;
-            talk->peer.fault_count = 1;
+            fake_script_clear(&talk->fake->script);
+            assert_true(fake_script_add(&talk->fake->script, faults[i], NULL, 0));
             for (uint64_t tag = 0; tag < 2; tag++)
                 assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, tag), USHER_SESSION_ACCEPTED);
             size = talk_send(talk);
@@ -373,11 +387,11 @@ a_push_of_going_away_ends_the_asking_and_not_the_answers(void **state)
             assert_int_equal(pushes, 1);
             assert_int_equal(replies, 2);
             assert_int_equal(talk->session.in_flight, 0);
-            assert_int_equal(talk->session.going_away, faults[i] == FAKE_PUSH_BEFORE);
+            assert_int_equal(talk->session.going_away, i == 1);
             assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, 9),
-                             faults[i] == FAKE_PUSH_BEFORE ? USHER_SESSION_NOT_READY : USHER_SESSION_ACCEPTED);
+                             i == 1 ? USHER_SESSION_NOT_READY : USHER_SESSION_ACCEPTED);
         }
-    free(talk);
+    talk_end(talk);
 }
 
 int

@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <usher.h>
 
-#include "fake_server.h"
+#include "client-sdk/fake/include/usher_fake.h"
 #include "server.h"
 
 #define USER_ANN "0190c0de-0000-7000-8000-00000000000a"
@@ -321,30 +321,25 @@ static void
 a_command_without_an_answer_ends_with_4(void **state)
 {
     struct stage *stage = stage_open();
-    struct fake_peer *peer = calloc(1, sizeof *peer);
-    struct fake_server *server;
+    usher_fake *fake = usher_fake_start(&(usher_fake_options){.script = "any: lose reply"}, NULL, 0);
+    usher_fake_request charge;
     usher_secret secret;
-    usher_key key;
     char id[USHER_UUID_TEXT_SIZE];
 
     (void)state;
+    assert_non_null(fake);
     usher_key_make(&secret);
-    usher_key_public(&secret, &key);
     assert_int_equal(mkdir(stage->server.data, 0700), 0);
     assert_int_equal(usher_key_save(stage->key, &secret, NULL, 0), USHER_STATUS_ANSWERED);
-    fake_peer_make(peer, &key);
-    peer->fault[0] = peer->fault[1] = FAKE_SILENCE;
-    peer->fault_count = 2;
-    server = fake_server_start(peer);
-    strcpy(stage->address, fake_server_address(server));
+    strcpy(stage->address, usher_fake_address(fake));
     assert_code(stage, 4, "charge " USER_ANN " 100 --timeout 300");
-    fake_server_await(server, 1);
-    usher_id_format(&peer->id[0], id);
+    assert_int_equal(usher_fake_wait(fake, 1, 20000), 1);
+    assert_int_equal(usher_fake_request_at(fake, 0, &charge), 1);
+    usher_id_format(&charge.request_id, id);
     assert_said(stage, err, "may have been carried out");
     assert_said(stage, err, id);
     assert_code(stage, 3, "balance " USER_ANN " --timeout 300");
-    fake_server_stop(server);
-    free(peer);
+    usher_fake_stop(fake);
     stage_close(stage);
 }
 
