@@ -48,6 +48,7 @@ rows
     program cc </dev/null
     program g++ </dev/null
     program mandoc </dev/null
+    program dpkg-shlibdeps </dev/null
     program pkg-config <<'rows'
 [ ! -e "$stage/absent" ] || ! grep -qx "$2" "$stage/absent"
 rows

@@ -18,7 +18,7 @@ unset LD_LIBRARY_PATH CFLAGS CXXFLAGS LDFLAGS DESTDIR
 fail()
 {
     echo "$name: $*"
-    [ ! -s "$stage/said" ] || { echo "--- said"; cat "$stage/said"; }
+    [ ! -s "$stage/said" ] || { echo "--- said"; tail -n 20 "$stage/said" | cut -c 1-200; }
     exit 1
 }
 
@@ -135,6 +135,35 @@ an_installation_below_destdir_can_be_built_with() # test
     LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH")
     export PKG_CONFIG_PATH LD_LIBRARY_PATH
     consume shared '' ''
+}
+
+# ---- Debian packages -------------------------------------------------------------------------------------------------
+
+# What ./usher package does in a build of its own.
+the_debian_packages_bring_what_a_consumer_needs() # test
+{
+    (cd "$BUILD" && "$(dirname "$CMAKE")/cpack" -G DEB -B "$stage/packages") >"$stage/said" 2>&1 || fail "cpack failed"
+    [ "$(cd "$stage/packages" && ls ./*.deb | sed 's/_.*//' | tr '\n' ' ')" = './libusher-dev ./libusher0 ./usher ' ] ||
+        fail "there are other packages: $(ls "$stage/packages")"
+    for package in libusher0 libusher-dev; do
+        must dpkg-deb -x "$stage/packages/$package"_*.deb "$stage/root"
+    done
+    PKG_CONFIG_PATH=$(dirname "$(find "$stage/root" -name usher.pc)")
+    LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH")
+    export PKG_CONFIG_PATH LD_LIBRARY_PATH
+    consume shared '' ''
+    needs=$(dpkg-deb -f "$stage/packages"/libusher0_*.deb Depends)
+    for need in libsodium libxxhash libc6; do
+        expr "$needs" : ".*$need" >/dev/null || fail "libusher0 depends on $needs, not on $need"
+    done
+    needs=$(dpkg-deb -f "$stage/packages"/libusher-dev_*.deb Depends)
+    for need in 'libusher0 (= ' libsodium-dev libxxhash-dev; do
+        expr "$needs" : ".*$need" >/dev/null || fail "libusher-dev depends on $needs, not on $need"
+    done
+    # The loader is told of a library that is new.
+    dpkg-deb -I "$stage/packages"/libusher0_*.deb postinst | grep -q ldconfig || fail "ldconfig is not run"
+    must dpkg-deb -x "$stage/packages"/usher_*.deb "$stage/root"
+    must "$(find "$stage/root" -name usherd)" --version
 }
 
 # ---- a purchase -----------------------------------------------------------------------------------------------------
