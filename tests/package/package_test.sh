@@ -126,6 +126,36 @@ cmake_builds_with_both_libraries() # test
     ! readelf -d "$stage/build/static_c" | grep -q 'NEEDED.*libusher' || fail "static_c needs libusher.so"
 }
 
+# What an integrator's own tests are built with: it stands beside the shared library and the static one, and its own copy
+# of protocol/ is in nobody's way.
+the_fake_house_is_built_into_an_integrators_test() # test
+{
+    install_here
+    nm -g --defined-only "$library/libusher_fake.a" | awk 'NF == 3 && $3 !~ /^usher_fake_/' >"$stage/said"
+    [ ! -s "$stage/said" ] || fail "libusher_fake.a shows inner names"
+    LD_LIBRARY_PATH=$library
+    export LD_LIBRARY_PATH
+    # shellcheck disable=SC2046,SC2086 # flags are words
+    must "$CC" -std=c11 $strict "$here/consumer/fake.c" -o "$stage/shared" $(pkg-config --cflags --libs usher-fake)
+    # shellcheck disable=SC2046,SC2086
+    must "$CC" -std=c11 -static $strict "$here/consumer/fake.c" -o "$stage/static" \
+        $(pkg-config --static --cflags --libs usher-fake)
+    must "$CMAKE" -G Ninja -S "$here/consumer" -B "$stage/build" -DCMAKE_PREFIX_PATH="$prefix" \
+        -DCMAKE_C_COMPILER="$CC" -DCMAKE_CXX_COMPILER="$CXX"
+    must "$CMAKE" --build "$stage/build" -j 2 --target fake_c fake_static_c
+    programs="$stage/shared $stage/static $stage/build/fake_c $stage/build/fake_static_c"
+    if [ -n "$CXX" ]; then
+        # shellcheck disable=SC2046,SC2086
+        must "$CXX" -std=c++11 $strict -x c++ "$here/consumer/fake.c" -x none -o "$stage/shared_cxx" \
+            $(pkg-config --cflags --libs usher-fake)
+        programs="$programs $stage/shared_cxx"
+    fi
+    for program in $programs; do
+        must "$program"
+        grep -qx 'the server answered: OK, struck 1 times' "$stage/said" || fail "$program got another answer"
+    done
+}
+
 # Packagers install into a folder that stands for the root of another system.
 an_installation_below_destdir_can_be_built_with() # test
 {
