@@ -292,6 +292,7 @@ read_result(struct reader *reader, struct fake_fault *fault)
 #include "protocol/results.def"
     };
     uint64_t retry_ms;
+    size_t length;
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].value != USHER_OK && take_words(reader, rows[i].name)) {
@@ -303,7 +304,8 @@ read_result(struct reader *reader, struct fake_fault *fault)
             fault->number[FAKE_REFUSE] = (uint32_t)retry_ms;
             return true;
         }
-    return fail(reader, "there is no result \"%.*s\" to refuse with", (int)word_length(reader), reader->at);
+    length = word_length(reader); /* it skips blanks, so not among the arguments */
+    return fail(reader, "there is no result \"%.*s\" to refuse with", (int)length, reader->at);
 }
 
 static bool
@@ -322,6 +324,9 @@ read_push(struct reader *reader, struct fake_fault *fault)
 static bool
 read_action(struct reader *reader, const struct fake_rule *rule, struct fake_fault *fault)
 {
+    size_t length;
+
+    skip_blanks(reader); /* so that a complaint points at the word */
     for (unsigned i = 0; i < FAKE_ACTION_COUNT; i++) {
         const struct action_row *row = &action_rows[i];
         struct reader before = *reader;
@@ -345,7 +350,8 @@ read_action(struct reader *reader, const struct fake_rule *rule, struct fake_fau
             fault->number[i] = (uint32_t)number;
         return true;
     }
-    return fail(reader, "there is no action \"%.*s\"", (int)word_length(reader), reader->at);
+    length = word_length(reader); /* it skips blanks, so not among the arguments */
+    return fail(reader, "there is no action \"%.*s\"", (int)length, reader->at);
 }
 
 /* What only makes sense together is there together. */
@@ -409,6 +415,7 @@ read_dice(struct reader *reader, struct fake_rule *rule)
     struct reader usual = {.at = usual_faults, .end = usual_faults + sizeof usual_faults - 1, .begin = usual_faults};
     uint64_t whole, tenth = (uint64_t)1 << 32;
 
+    skip_blanks(reader);
     if (!take_words(reader, "random"))
         return fail(reader, "dice are \"random faults p=...\"");
     take_words(reader, "faults");
