@@ -98,7 +98,6 @@ static enum directory_status
 take_lock(const char *path, int kind, int *lock, char *why, size_t why_size)
 {
     char lock_path[PATH_MAX];
-    char text[32];
 
     snprintf(lock_path, sizeof lock_path, "%s/usherd.lock", path);
     int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -116,14 +115,17 @@ take_lock(const char *path, int kind, int *lock, char *why, size_t why_size)
                  path, pid);
         return DIRECTORY_RUNNING;
     }
-    int length = snprintf(text, sizeof text, "%-10ld\n", (long)getpid()); /* as long as any: others write here too */
-    if (pwrite(fd, text, (size_t)length, 0) != length) {
-        int reason = errno;
-        close(fd);
-        return complain(lock_path, reason, why, why_size);
-    }
     *lock = fd;
     return DIRECTORY_OK;
+}
+
+enum directory_status
+directory_sign(const char *path, int lock, char *why, size_t why_size)
+{
+    char text[32];
+    int length = snprintf(text, sizeof text, "%-10ld\n", (long)getpid()); /* as long as any: others write here too */
+
+    return pwrite(lock, text, (size_t)length, 0) == length ? DIRECTORY_OK : complain(path, errno, why, why_size);
 }
 
 static enum directory_status
@@ -142,7 +144,13 @@ open_with(const char *path, int kind, int *lock, char *why, size_t why_size)
 enum directory_status
 directory_open(const char *path, int *lock, char *why, size_t why_size)
 {
-    return open_with(path, LOCK_EX, lock, why, why_size);
+    enum directory_status status = open_with(path, LOCK_EX, lock, why, why_size);
+
+    if (status == DIRECTORY_OK)
+        status = directory_sign(path, *lock, why, why_size);
+    if (status != DIRECTORY_OK && *lock >= 0)
+        close(*lock);
+    return status;
 }
 
 enum directory_status

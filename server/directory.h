@@ -19,5 +19,8 @@ enum directory_status {
 enum directory_status directory_open(const char *path, int *lock, char *why, size_t why_size);
 /* The same with a lock that every usherd shares that serves on it; who they are: instances.h. */
 enum directory_status directory_share(const char *path, int *lock, char *why, size_t why_size);
+/* Write our process id into the lock's file, for people who look: done by directory_open, and after directory_share by
+ * who has found that it may stay. */
+enum directory_status directory_sign(const char *path, int lock, char *why, size_t why_size);
 
 #endif

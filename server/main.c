@@ -67,6 +67,8 @@ open_directory(struct usherd *usherd)
 
     if (status == DIRECTORY_OK)
         status = instances_open(usherd->options.data, usherd->options.join, &usherd->instances, why, sizeof why);
+    if (status == DIRECTORY_OK)
+        status = directory_sign(usherd->options.data, usherd->lock, why, sizeof why);
     return status == DIRECTORY_OK ? USHERD_DONE : refuse(codes[status], why);
 }
 

@@ -374,7 +374,7 @@ static void
 a_second_usherd_on_one_directory_names_the_first(void **state)
 {
     struct test_server server;
-    char said[SAID_MOST], pid[32];
+    char said[SAID_MOST], pid[32], path[TEST_PATH_MOST + 16];
     (void)state;
 
     test_server_open(&server);
@@ -384,6 +384,12 @@ a_second_usherd_on_one_directory_names_the_first(void **state)
     snprintf(pid, sizeof pid, "pid %ld", (long)server.pid);
     assert_non_null(strstr(said, pid));
     assert_non_null(strstr(said, "already running"));
+    snprintf(path, sizeof path, "%s/usherd.lock", server.data);
+    FILE *lock = fopen(path, "re");
+    assert_non_null(lock);
+    assert_non_null(fgets(said, sizeof said, lock));
+    fclose(lock);
+    assert_int_equal(strtol(said, NULL, 10), server.pid); /* not that of the one that was refused */
     assert_int_equal(test_server_stop(&server, SIGKILL), -SIGKILL); /* a killed one leaves no lock behind */
     test_server_start(&server, NULL);
     test_server_close(&server);
