@@ -80,6 +80,18 @@ talk_send(struct talk *talk)
     return answered;
 }
 
+/* Let the house have the first bytes of it, too few for a frame. */
+static void
+talk_send_part(struct talk *talk, size_t part)
+{
+    size_t size;
+    const uint8_t *bytes = usher_session_output(&talk->session, &size);
+
+    assert_true(part < size);
+    fake_link_feed(talk->link, bytes, part, 0);
+    usher_session_sent(&talk->session, part);
+}
+
 /* Let the session read some bytes. */
 static void
 talk_read(struct talk *talk, const uint8_t *bytes, size_t size)
@@ -117,14 +129,29 @@ talk_shake_hands(struct talk *talk)
 
 static const usher_uuid talk_user = {{1}};
 
+static enum usher_session_admission
+talk_ask(struct talk *talk, uint16_t opcode, const void *request, uint64_t tag)
+{
+    uint8_t body[USHER_FRAME_MAX];
+    size_t size = usher_encode(usher_message_of(opcode)->request, request, body, sizeof body);
+
+    assert_int_not_equal(size, SIZE_MAX);
+    return usher_session_request(&talk->session, opcode, body, size, 5000, tag, NULL);
+}
+
+static enum usher_session_admission
+talk_ping(struct talk *talk, uint64_t tag)
+{
+    return talk_ask(talk, USHER_OPCODE_PING, &(usher_ping_request){.echo = 1}, tag);
+}
+
 static void
 talk_charge(struct talk *talk, int64_t amount, uint64_t tag)
 {
     usher_charge_request request = {.user = talk_user, .amount = amount};
 
     usher_new_id(&request.request_id);
-    assert_int_equal(usher_session_request(&talk->session, usher_message_of(USHER_OPCODE_CHARGE), &request, 5000, tag),
-                     USHER_SESSION_ACCEPTED);
+    assert_int_equal(talk_ask(talk, USHER_OPCODE_CHARGE, &request, tag), USHER_SESSION_ACCEPTED);
 }
 
 /* --- scenes ------------------------------------------------------------------------------------------- */
@@ -228,17 +255,15 @@ static void
 requests_in_flight_are_bounded_and_can_be_forgotten(void **state)
 {
     struct talk *talk = talk_begin();
-    const usher_ping_request ping = {.echo = 1};
-    const usher_message *message = usher_message_of(USHER_OPCODE_PING);
     size_t size;
 
     (void)state;
     talk_open(talk, NULL);
-    assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, 0), USHER_SESSION_NOT_READY);
+    assert_int_equal(talk_ping(talk, 0), USHER_SESSION_NOT_READY);
     talk_shake_hands(talk);
     for (uint64_t tag = 0; tag < SLOTS; tag++)
-        assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, tag), USHER_SESSION_ACCEPTED);
-    assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, 9), USHER_SESSION_CROWDED);
+        assert_int_equal(talk_ping(talk, tag), USHER_SESSION_ACCEPTED);
+    assert_int_equal(talk_ping(talk, 9), USHER_SESSION_CROWDED);
     usher_session_forget(&talk->session, 0);
     usher_session_forget(&talk->session, 2);
     size = talk_send(talk);
@@ -247,6 +272,40 @@ requests_in_flight_are_bounded_and_can_be_forgotten(void **state)
     assert_int_equal(usher_session_next(&talk->session).tag, 3);
     assert_int_equal(usher_session_next(&talk->session).kind, USHER_SESSION_EVENT_NONE);
     assert_int_equal(talk->session.in_flight, 0);
+    talk_end(talk);
+}
+
+/* F4: what is taken back before a byte of it was sent never reaches the server, and what was put behind it does; what
+ * has gone out in part goes out whole. */
+static void
+a_request_is_taken_back_as_long_as_no_byte_of_it_was_sent(void **state)
+{
+    struct talk *talk = talk_begin();
+    struct usher_session_event event;
+    size_t size;
+
+    (void)state;
+    for (uint64_t taken = 0; taken < 3; taken++) {
+        talk_shake_hands(talk);
+        for (uint64_t tag = 0; tag < 3; tag++)
+            talk_charge(talk, 10 + (int64_t)tag, tag);
+        talk_send_part(talk, 5); /* of the first */
+        assert_int_equal(usher_session_withdraw(&talk->session, taken), taken > 0);
+        assert_int_equal(talk->session.in_flight, taken > 0 ? 2 : 3);
+        if (taken > 0)
+            assert_false(usher_session_withdraw(&talk->session, taken)); /* once is enough */
+        size = talk_send(talk);
+        talk_read(talk, talk->answer, size);
+        for (uint64_t tag = 0; tag < 3; tag++) {
+            if (tag == taken && taken > 0)
+                continue;
+            event = usher_session_next(&talk->session);
+            assert_int_equal(event.kind, USHER_SESSION_EVENT_REPLY);
+            assert_int_equal(event.tag, tag);
+        }
+        assert_int_equal(usher_session_next(&talk->session).kind, USHER_SESSION_EVENT_NONE);
+        assert_int_equal(talk->session.in_flight, 0);
+    }
     talk_end(talk);
 }
 
@@ -360,8 +419,6 @@ static void
 a_push_of_going_away_ends_the_asking_and_not_the_answers(void **state)
 {
     static const char *const faults[] = {"any*1: push unknown", "any*1: push going_away"};
-    const usher_message *message = usher_message_of(USHER_OPCODE_PING);
-    const usher_ping_request ping = {.echo = 1};
     struct talk *talk = talk_begin();
     size_t size = 1;
 
@@ -375,7 +432,7 @@ a_push_of_going_away_ends_the_asking_and_not_the_answers(void **state)
             fake_script_clear(&talk->fake->script);
             assert_true(fake_script_add(&talk->fake->script, faults[i], NULL, 0));
             for (uint64_t tag = 0; tag < 2; tag++)
-                assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, tag), USHER_SESSION_ACCEPTED);
+                assert_int_equal(talk_ping(talk, tag), USHER_SESSION_ACCEPTED);
             size = talk_send(talk);
             for (unsigned part = 0; part < 2; part++) {
                 talk_read(talk, talk->answer + (part == 0 ? 0 : split), part == 0 ? split : size - split);
@@ -388,7 +445,7 @@ a_push_of_going_away_ends_the_asking_and_not_the_answers(void **state)
             assert_int_equal(replies, 2);
             assert_int_equal(talk->session.in_flight, 0);
             assert_int_equal(talk->session.going_away, i == 1);
-            assert_int_equal(usher_session_request(&talk->session, message, &ping, 0, 9),
+            assert_int_equal(talk_ping(talk, 9),
                              i == 1 ? USHER_SESSION_NOT_READY : USHER_SESSION_ACCEPTED);
         }
     talk_end(talk);
@@ -402,6 +459,7 @@ main(int argc, char **argv)
         cmocka_unit_test(replies_are_read_at_every_split_of_their_bytes),
         cmocka_unit_test(a_reply_finds_its_request_in_any_order),
         cmocka_unit_test(requests_in_flight_are_bounded_and_can_be_forgotten),
+        cmocka_unit_test(a_request_is_taken_back_as_long_as_no_byte_of_it_was_sent),
         cmocka_unit_test(a_server_without_the_right_key_is_not_trusted),
         cmocka_unit_test(a_flipped_byte_of_the_handshake_ends_the_session),
         cmocka_unit_test(frames_that_were_not_asked_for_end_the_session),

@@ -17,13 +17,22 @@
  * A call that returns USHER_STATUS_ANSWERED has filled in *reply if, and only if, the result is USHER_OK. On every
  * other result the answer's refusal says what stands in the way and until when.
  *
- * Threads. A client is one connection and belongs to one thread at a time: two calls at once on one client end the
- * program by assertion. Different clients share nothing. Don't carry a client over fork(). No call raises SIGPIPE.
+ * There are three kinds of handles on one implementation:
+ *   usher_client   blocking: a call returns with its answer. A connection for one thread at a time
+ *   usher_async    never blocks: many requests in flight, subscriptions, callbacks, one descriptor for any loop
+ *   usher_pool     blocking, for any number of threads at once, over several connections
+ *
+ * Threads. A client or an asynchronous handle belongs to one thread at a time: two that are in one at once end the
+ * program by assertion. It may move from thread to thread. Different handles share nothing. A blocking call refuses to
+ * run where it would stop a loop: WRONG_THREAD. No call raises SIGPIPE.
+ *
+ * fork(). A handle belongs to the process that opened it. The child must leave it alone, closing included: any use of
+ * it ends the child by assertion. exec() closes what is open.
  *
  * Time. Every call has an absolute deadline on the monotonic clock, timeout_ms after it began, and returns by then.
- * (One exception: a host name in options.server is resolved by getaddrinfo(), which knows no deadline; a numeric
- * address isn't.) Moments in requests and replies are the server's, in milliseconds since 1970; the local clock never
- * matters.
+ * (One exception: a host name in options.server is resolved by getaddrinfo(), which knows no deadline: by the open
+ * functions, and by a blocking client whenever it connects anew. A numeric address never blocks.) Moments in requests
+ * and replies are the server's, in milliseconds since 1970; the local clock never matters.
  *
  * Retry. Every command carries a 128-bit request id. Leave it all zero and the SDK makes a new one; the answer says
  * which. When a connection or a reply is lost, the SDK connects again and sends the same request under the same id
@@ -49,8 +58,8 @@ extern "C" {
 #endif
 
 /* --- what became of a call ----------------------------------------------------------------------------- */
-/* Except for the two that say otherwise, a status other than ANSWERED means that nothing has happened: the request has
- * not left this process whole. */
+/* Except for the three that say otherwise, a status other than ANSWERED means that nothing has happened: the request
+ * has not left this process whole. */
 typedef enum usher_status {
     USHER_STATUS_ANSWERED = 0,      /* the server decided: see usher_client_answer() */
     USHER_STATUS_NOT_SENT = 1,      /* no server could be reached before the deadline */
@@ -61,7 +70,11 @@ typedef enum usher_status {
     USHER_STATUS_KEY_FILE = 6,      /* the key file is missing, not readable, readable by others, or not one */
     USHER_STATUS_HELLO_REFUSED = 7, /* the server turned this client away: the answer's result says why */
     USHER_STATUS_UNTRUSTED = 8,     /* the server's key is not options.server_key, or it did not prove it */
-    USHER_STATUS_WRONG_SERVER = 9   /* what answers there is not an Usher server that speaks this protocol */
+    USHER_STATUS_WRONG_SERVER = 9,  /* what answers there is not an Usher server that speaks this protocol */
+    USHER_STATUS_WRONG_THREAD = 10, /* a blocking call on a loop's thread, or in a callback: it would stop the loop */
+    USHER_STATUS_QUEUE_FULL = 11,   /* as many requests wait as may: nothing was taken */
+    USHER_STATUS_CANCELLED = 12,    /* as the caller wished; the outcome says what is known */
+    USHER_STATUS_CLOSED = 13        /* the handle is being closed: nothing was taken */
 } usher_status;
 
 /* The status in words ("no server could be reached before the deadline"). Never NULL, lives for ever. */
@@ -115,9 +128,9 @@ typedef struct usher_options {
     uint32_t timeout_ms;         /* for each call; 0: 5,000 */
     uint32_t retry_ms_least;     /* the first pause between attempts is random in 0 .. this; 0: 50 */
     uint32_t retry_ms_most;      /* it doubles up to this; 0: 5,000 */
-    uint8_t fail_fast;           /* 1: an address that can't be connected to is not tried again within one call */
+    uint8_t fail_fast;           /* 1: once no address could be connected to, a call ends, not waits for a next try */
     uint8_t retry_later;         /* 1: answers of the class LATER are retried until the deadline, not returned */
-    uint8_t connect_later;       /* 1: usher_client_open() doesn't connect; the first call does */
+    uint8_t connect_later;       /* 1: connect when there is something to ask, not when the handle is opened */
     uint8_t unused[5];           /* must be zero */
     uint64_t reserved[6];        /* must be zero */
 } usher_options;
@@ -224,8 +237,8 @@ USHER_API usher_status usher_plan(usher_client *client, const usher_plan_request
 /* --- seats --- */
 
 /* Keep seats from everybody else until they are paid for or the time runs out: all of them or none (R1, H1, H4). The
- * price is fixed now (H5). A seat that the user holds already keeps its reservation and its deadline (H3). A terminal may
- * name blocked seats of its channel (H8); given up or refunded, they are blocked again.
+ * price is fixed now (H5). A seat that the user holds already keeps its reservation and its deadline (H3). A terminal
+ * may name blocked seats of its channel (H8); given up or refunded, they are blocked again.
  * Results: CONCERT_NOT_FOUND, DATE_NOT_FOUND, FROZEN, DATE_PAST, NOT_ON_SALE, SEATS_NONE, SEAT_DUPLICATE,
  * SEATS_PER_REQUEST, SEAT_NOT_FOUND, SEATS_PER_USER, HOLDS_PER_USER, SOLD, BLOCKED, HELD. With the seats' own results
  * refusal.conflict lists each seat in the way and until when, never whose it is (H2). */
@@ -359,6 +372,256 @@ USHER_API usher_status usher_clients(usher_client *client, const usher_clients_r
 /* Stop accepting a client's key and cut its connections. Results: CLIENT_NOT_FOUND. */
 USHER_API usher_status usher_revoke(usher_client *client, const usher_revoke_request *request,
                                     usher_revoke_reply *reply);
+
+/* --- the asynchronous client ---------------------------------------------------------------------------
+ * Many requests in flight on one connection, and subscriptions, without a thread and without ever blocking:
+ *
+ *     usher_async_open(&options, &async);
+ *     usher_async_call(async, USHER_OPCODE_PING, &request, NULL, on_answer, my_context, NULL);
+ *     loop: when usher_async_descriptor(async) is readable: usher_async_process(async);
+ *
+ * client-sdk/adapters/ has this for libevent (usher_libevent.h), libuv (usher_libuv.h) and a plain poll loop
+ * (usher_poll.h).
+ *
+ * The promises:
+ *   once       Every accepted call has exactly one completion: a callback, or an entry of the completion queue. Every
+ *              accepted subscription has exactly one ENDED, its last event. Lost connections, cancelling, closing and a
+ *              lack of memory change nothing of that.
+ *   not inside A callback comes out of usher_async_process() or usher_async_close(), never out of the function that
+ *              submits, cancels or unwatches.
+ *   deadline   Every call has an absolute deadline on the monotonic clock, and its completion comes in the first
+ *              usher_async_process() from then on at the latest. An answer that has arrived by then wins.
+ *   outcome    The completion says NOT_SENT, MAYBE_APPLIED or ANSWERED. NOT_SENT: no server got the request whole, and
+ *              none will; what waited in a buffer was taken back. An answer of the class LATER ("nothing was done") is
+ *              handed on only when no earlier attempt may have been carried out: else it is asked again until the
+ *              deadline, and is then MAYBE_APPLIED.
+ *   retry      A request whose connection was lost is sent again on the next one while its deadline allows, a command
+ *              under its own request id: the server carries it out once (M3).
+ *   reconnect  After a loss a random pause of 0 to retry_ms_least comes first; the bound doubles with each round over
+ *              all addresses, up to retry_ms_most, and starts over once a server has answered a request. A server that
+ *              says GOING_AWAY (X7) is left at once for the next address: what is in flight there still gets its
+ *              answers, what is new goes to the next one.
+ *   pressure   No more than min(in_flight_max, what the server allows) requests are unanswered. After an answer of BUSY
+ *              nothing is sent for its retry_after_ms (retry_ms_most at most).
+ *   bounded    waiting_max calls wait at most, subscriptions_max subscriptions are open at most; one more is refused at
+ *              once. All memory that process() may need was taken by open, call and watch, but for the 140 KiB of a
+ *              second connection while a server is going away; without them the new connection waits for the old one's
+ *              end.
+ *   silence    A connection on which something is awaited and nothing was heard for heartbeat_ms is asked with PING;
+ *              when that is not answered within 2 s either, it counts as lost. The same question follows a request that
+ *              got no answer in time.
+ *
+ * Functions of a handle may be called from its own callbacks, except usher_async_process(). */
+typedef struct usher_async usher_async;
+
+/* What is known of a request that is over. */
+typedef enum usher_outcome {
+    USHER_OUTCOME_NOT_SENT = 0,      /* the server has done nothing, and will not */
+    USHER_OUTCOME_MAYBE_APPLIED = 1, /* it was sent, no answer came: usher_lookup(), or the same id again, tells */
+    USHER_OUTCOME_ANSWERED = 2       /* the server has decided, and answer->result is what */
+} usher_outcome;
+
+/* What became of a call. It and all that it points to are good until the callback returns, or until the next
+ * usher_async_next() or usher_async_close(). */
+typedef struct usher_completion {
+    uint64_t call_no;
+    usher_status status; /* ANSWERED, NOT_SENT, MAYBE_APPLIED, NO_ANSWER, CANCELLED, HELLO_REFUSED, UNTRUSTED or
+                          * WRONG_SERVER */
+    usher_outcome outcome;
+    const usher_answer *answer; /* opcode and request id always; the rest with ANSWERED and HELLO_REFUSED */
+    const void *reply; /* ANSWERED with the result OK: the struct of answer->opcode's reply; else NULL */
+    const char *error; /* why not, in one line; "" after a success */
+    void *context;
+} usher_completion;
+typedef void (*usher_completion_callback)(usher_async *async, const usher_completion *completion);
+
+/* How the connection of a handle stands. */
+typedef enum usher_state {
+    USHER_STATE_CONNECTING = 0,
+    USHER_STATE_READY = 1,
+    USHER_STATE_GOING_AWAY = 2, /* the server is stopping; the next connection is being made */
+    USHER_STATE_LOST = 3,       /* reason and error say why; another try follows by itself */
+    USHER_STATE_CLOSED = 4      /* the last one: the handle is being closed */
+} usher_state;
+typedef struct usher_state_event {
+    usher_state state;
+    usher_status reason; /* LOST: NOT_SENT, HELLO_REFUSED, UNTRUSTED or WRONG_SERVER; else ANSWERED */
+    const char *address; /* which server, "127.0.0.1:7411" */
+    const char *error;   /* LOST: why, in one line; else "" */
+    void *context;
+} usher_state_event;
+/* The event is good until the callback returns. */
+typedef void (*usher_state_callback)(usher_async *async, const usher_state_event *event);
+
+/* Where a handle's memory comes from. allocate and release come together, as malloc() and free() would do it;
+ * reallocate may be NULL. All NULL: the C library. allocate may fail at any time with NULL. They are called on the
+ * thread that uses the handle. What the C library takes for itself (getaddrinfo(), threads) does not go through them.
+ * */
+typedef struct usher_memory {
+    void *(*allocate)(void *context, size_t size);
+    void *(*reallocate)(void *context, void *memory, size_t size);
+    void (*release)(void *context, void *memory);
+    void *context;
+} usher_memory;
+
+/* All zeros but a key is a sensible handle. Everything is copied by usher_async_open(). */
+typedef struct usher_async_options {
+    usher_options common;
+    uint32_t in_flight_max;     /* requests unanswered on the connection, up to 4,096; 0: 128 */
+    uint32_t waiting_max;       /* calls that wait to be sent, or to be fetched by usher_async_next(); 0: 1,024 */
+    uint32_t subscriptions_max; /* 0: 4,096 */
+    uint32_t heartbeat_ms;      /* silence after which the server is asked whether it lives; 0: 15,000; 2^32-1: never */
+    uint8_t signal_by_socket;   /* 1: the descriptor is a socket that gets a byte: see usher_async_descriptor() */
+    uint8_t unused[7];          /* must be zero */
+    usher_memory memory;
+    usher_state_callback on_state; /* NULL: nobody wants to know */
+    void *context;                 /* of on_state */
+    uint64_t reserved[4];          /* must be zero */
+} usher_async_options;
+
+/* Make an asynchronous handle. It connects by itself from the first usher_async_process() on; with connect_later once
+ * there is something to send. Host names are resolved here, which may block; numeric addresses don't. A name that can't
+ * be resolved now counts as an address where nobody answers: see usher_async_resolve().
+ *
+ * Returns ANSWERED, BAD_ARGUMENT, NO_MEMORY or KEY_FILE. *async is set in every case and must be closed; after a
+ * failure it is good for usher_async_error() and usher_async_close() alone, which welcome the NULL that NO_MEMORY
+ * leaves. */
+USHER_API usher_status usher_async_open(const usher_async_options *options, usher_async **async);
+
+/* End a handle: every call and subscription that is left gets its callback from within this function, first the calls
+ * (NOT_SENT, MAYBE_APPLIED, NO_ANSWER), then the subscriptions (ENDED, status CLOSED), then on_state gets CLOSED. What
+ * the callbacks submit then is refused with CLOSED. Completions that nobody fetched are dropped. Nothing is waited for.
+ *
+ * Within a callback of the same handle it only marks the handle: all this happens when the callback has returned, and
+ * the usher_async_process() that it came from then returns -1. NULL is welcome. */
+USHER_API void usher_async_close(usher_async *async);
+
+/* The descriptor to watch for reading (level-triggered): readable whenever usher_async_process() has something to do,
+ * be it bytes, a deadline or a call that was just submitted. It stays the same for the handle's life, and belongs to
+ * it: never read it, never close it. Normally it is an epoll descriptor with sockets and a timer inside, and no thread
+ * is needed. With signal_by_socket it is one end of a socket pair for runtimes that can watch nothing but sockets: a
+ * small thread of the handle writes one byte when there is something to do, and no other before usher_async_process()
+ * has answered it; whoever must read it may. -1 when the handle could not be opened. */
+USHER_API int usher_async_descriptor(const usher_async *async);
+
+/* Do what there is to do: move bytes, honour deadlines, connect, run callbacks. Never blocks, and may be called at any
+ * time, but not from a callback of the handle (assertion). Returns how many completions it delivered to callbacks or to
+ * the queue; -1 when the handle was closed by a callback and is gone. */
+USHER_API int usher_async_process(usher_async *async);
+
+typedef struct usher_call_options {
+    uint32_t timeout_ms; /* 0: the handle's */
+    uint8_t fail_fast;   /* 1: as in usher_options, for this call; 0: as the handle */
+    uint8_t retry_later; /* the same */
+    uint8_t unused[2];   /* must be zero */
+} usher_call_options;
+
+/* Submit a request: any opcode that usher_call() takes. It is copied at once. call_options may be NULL; callback NULL:
+ * the completion goes to the queue that usher_async_next() reads; call_no may be NULL, else it gets the call's number,
+ * never 0 and never used again by this handle. Answers come in any order.
+ *
+ * Returns ANSWERED when it is accepted: one completion will come. Else none will, and nothing was kept: BAD_ARGUMENT,
+ * NO_MEMORY, QUEUE_FULL or CLOSED; usher_async_error() says more. In flight a call takes 168 bytes and its encoded
+ * body; one for the queue also 1,400 bytes and its reply's struct. */
+USHER_API usher_status usher_async_call(usher_async *async, uint16_t opcode, const void *request,
+                                        const usher_call_options *call_options, usher_completion_callback callback,
+                                        void *context, uint64_t *call_no);
+
+/* Stop caring about a call: its completion comes with the status CANCELLED, at the next usher_async_process(). Outcome
+ * NOT_SENT: it is never carried out. MAYBE_APPLIED: it had been sent. Returns 1, or 0 when no such call is outstanding.
+ * */
+USHER_API int usher_async_cancel(usher_async *async, uint64_t call_no);
+
+/* The next entry of the completion queue, oldest first, or NULL. The one before is released. */
+USHER_API const usher_completion *usher_async_next(usher_async *async);
+
+/* The status of the last function of this handle that failed, in one line. Lives until the next one fails. */
+USHER_API const char *usher_async_error(const usher_async *async);
+
+/* Look the host names of options.server up again; may block. The addresses count from the next try to connect on. */
+USHER_API void usher_async_resolve(usher_async *async);
+
+/* Who a handle is connected as, and with whom: zero and "" before its first connection. */
+typedef struct usher_identity {
+    usher_role role;
+    uint32_t number;
+    char name[32];
+    usher_key server_key; /* what usher_ticket_verify() asks for */
+    const char *address;  /* in use or last tried; lives as long as the handle */
+} usher_identity;
+/* Never NULL; lives as long as the handle. */
+USHER_API const usher_identity *usher_async_identity(const usher_async *async);
+
+/* --- subscriptions --- */
+typedef enum usher_watch_kind {
+    USHER_WATCH_STARTED = 0,     /* it is open on the server; body: the reply's struct. Again after an interruption */
+    USHER_WATCH_PUSH = 1,        /* opcode: USHER_PUSH_...; body: its struct, usher_place_push and so on */
+    USHER_WATCH_INTERRUPTED = 2, /* the connection is lost; it will be opened anew on the next one by itself */
+    USHER_WATCH_ENDED = 3        /* the last event: nothing follows */
+} usher_watch_kind;
+typedef struct usher_watch_event {
+    usher_watch_kind kind;
+    uint64_t watch_no;
+    uint16_t opcode;     /* PUSH: which; else the opcode of the subscription */
+    const void *body;    /* STARTED and PUSH; else NULL */
+    usher_status status; /* ENDED: ANSWERED: the server ended or refused it, and result says why; CANCELLED: by
+                          * usher_async_unwatch(); CLOSED: with the handle */
+    usher_result result; /* ENDED with ANSWERED; else USHER_RESULT_NONE */
+    const usher_refusal *refusal; /* ENDED with ANSWERED: what stands in the way, until when; else NULL */
+    uint64_t stamp_ms;            /* the server's time; 0 when it is not from the server */
+    void *context;
+} usher_watch_event;
+/* The event and all that it points to are good until the callback returns. */
+typedef void (*usher_watch_callback)(usher_async *async, const usher_watch_event *event);
+
+/* Subscribe: USHER_OPCODE_WATCH_PLACE, WATCH_SEATS or WATCH_EVENTS with its request, which is copied at once. The
+ * callback must not be NULL. The subscription outlives lost connections: it is opened anew, events from the last cursor
+ * that was handed to the callback, place and seats with the same request (seats then begin with a new snapshot).
+ * Refusals of the class LATER are retried with growing pauses; every other refusal ends it. It has no deadline.
+ *
+ * Returns ANSWERED when it is accepted: ENDED will come once. Else nothing will: BAD_ARGUMENT, NO_MEMORY, QUEUE_FULL
+ * (subscriptions_max) or CLOSED. *watch_no (may be NULL) gets its number. A subscription takes 280 bytes and its
+ * encoded request. */
+USHER_API usher_status usher_async_watch(usher_async *async, uint16_t opcode, const void *request,
+                                         usher_watch_callback callback, void *context, uint64_t *watch_no);
+
+/* End a subscription: ENDED comes with the next usher_async_process(), and nothing else before it. Returns 1, or 0 when
+ * no such subscription is open. */
+USHER_API int usher_async_unwatch(usher_async *async, uint64_t watch_no);
+
+/* Tell libusher that a loop runs on the calling thread: from then on blocking calls on this thread return WRONG_THREAD
+ * instead of stopping the loop. The adapters do it. Each attach is undone by one detach on the same thread. */
+USHER_API void usher_loop_attach(void);
+USHER_API void usher_loop_detach(void);
+
+/* --- the pool --------------------------------------------------------------------------------------------
+ * Several connections behind one handle that any thread may use at any time. One thread of the pool moves all bytes. */
+typedef struct usher_pool usher_pool;
+
+typedef struct usher_pool_options {
+    usher_async_options async; /* of each connection; signal_by_socket must be 0. on_state comes on the pool's thread,
+                                * and the memory hooks are called there and by usher_pool_open() and _close() */
+    uint32_t connections;      /* 1 to 64; 0: 2 */
+    uint32_t unused;           /* must be zero */
+    uint64_t reserved[4];      /* must be zero */
+} usher_pool_options;
+
+/* Make a pool and begin to connect; nothing is waited for but host names.
+ * Returns ANSWERED, BAD_ARGUMENT, NO_MEMORY or KEY_FILE. *pool is NULL after a failure, and why, unless it is NULL,
+ * gets one line of at most why_size bytes. */
+USHER_API usher_status usher_pool_open(const usher_pool_options *options, usher_pool **pool, char *why,
+                                       size_t why_size);
+
+/* A call on whichever connection has the least to do. Blocks the calling thread alone, up to timeout_ms (0: that of the
+ * options). Request, reply and status are those of usher_call(), with QUEUE_FULL, NO_MEMORY and CLOSED besides; *answer
+ * (may be NULL) is this call's own. */
+USHER_API usher_status usher_pool_call(usher_pool *pool, uint16_t opcode, const void *request, void *reply,
+                                       usher_answer *answer, uint32_t timeout_ms);
+
+/* End a pool: every call that runs returns (NOT_SENT, MAYBE_APPLIED, NO_ANSWER or CLOSED) before this function does;
+ * calls that come meanwhile get CLOSED. Nobody may begin a call once it has returned. NULL is welcome. Not from
+ * on_state. */
+USHER_API void usher_pool_close(usher_pool *pool);
 
 /* --- tickets and tokens, without a server --------------------------------------------------------------- */
 typedef enum usher_verdict {

@@ -43,7 +43,10 @@ struct abi_row {
              : "usher_key", usher_secret                                                                               \
              : "usher_secret", usher_refusal                                                                           \
              : "usher_refusal", usher_ticket_seat                                                                      \
-             : "usher_ticket_seat", default                                                                            \
+             : "usher_ticket_seat", usher_options                                                                      \
+             : "usher_options", usher_memory                                                                           \
+             : "usher_memory", usher_async_options                                                                     \
+             : "usher_async_options", default                                                                          \
              : "?")
 #define MEMBER(struct_name, field) (((struct_name *)0)->field)
 #define COUNT(struct_name, field)  (sizeof MEMBER(struct_name, field) / sizeof MEMBER(struct_name, field)[0])

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client-sdk/src/client.h"
+#include "client-sdk/src/async.h"
 
 static bool
 text_ends(const usher_field *field, const char *text)
@@ -43,10 +43,11 @@ field_trouble(const usher_field *field, const char *body)
 
 bool
 usher_check_body(const usher_layout *layout, const void *body, uint8_t *wire, size_t wire_size, void *scratch,
-                 char *why, size_t why_size)
+                 size_t *size, char *why, size_t why_size)
 {
     unsigned field_no = 0;
-    size_t size;
+
+    *size = SIZE_MAX;
 
     for (size_t i = 0; i < layout->field_count; i++) {
         const char *trouble = field_trouble(&layout->fields[i], body);
@@ -55,13 +56,14 @@ usher_check_body(const usher_layout *layout, const void *body, uint8_t *wire, si
             return false;
         }
     }
-    size = usher_encode(layout, body, wire, wire_size);
-    if (size == SIZE_MAX) {
+    *size = usher_encode(layout, body, wire, wire_size);
+    if (*size == SIZE_MAX) {
         snprintf(why, why_size, "%s: it is larger than a frame", layout->name);
         return false;
     }
-    if (usher_decode(layout, wire, size, scratch, &field_no) == USHER_OK)
+    if (usher_decode(layout, wire, *size, scratch, &field_no) == USHER_OK)
         return true;
+    *size = SIZE_MAX;
     if (field_no == 0)
         snprintf(why, why_size, "%s: it can't be sent", layout->name);
     else

@@ -1,4 +1,4 @@
-/* net.c: nonblocking TCP with deadlines. Linux and POSIX; a signal never cuts a call short and never comes from one. */
+/* net.c: nonblocking TCP. Linux and POSIX; a signal never cuts a call short and never comes from one. */
 #include "client-sdk/src/net.h"
 
 #include <errno.h>
@@ -34,15 +34,6 @@ uint64_t
 usher_net_wall_ms(void)
 {
     return clock_ms(CLOCK_REALTIME);
-}
-
-void
-usher_net_sleep_until(uint64_t until_ms)
-{
-    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
-
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-        continue;
 }
 
 /* --- addresses ---------------------------------------------------------------------------------------- */
@@ -89,84 +80,74 @@ usher_net_address(const char *text, size_t size, struct usher_address *address)
     return true;
 }
 
-/* --- connecting --------------------------------------------------------------------------------------- */
-/* Finish a connect that is under way. Returns 0 or an errno value. */
-static int
-connect_finish(int socket, uint64_t deadline_ms)
+unsigned
+usher_net_resolve(const struct usher_address *address, struct usher_endpoint *endpoints, unsigned most)
 {
-    int failure = 0;
-    socklen_t size = sizeof failure;
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *targets = NULL;
+    int failure = getaddrinfo(address->host, address->port, &hints, &targets);
+    unsigned count = 0;
 
-    if (usher_net_wait(socket, true, deadline_ms) != USHER_NET_READY)
-        return ETIMEDOUT;
-    if (getsockopt(socket, SOL_SOCKET, SO_ERROR, &failure, &size) != 0)
-        return errno;
-    return failure;
+    memset(endpoints, 0, sizeof *endpoints);
+    endpoints->failure = failure;
+    if (failure != 0)
+        return 1;
+    for (const struct addrinfo *target = targets; target != NULL && count < most; target = target->ai_next) {
+        if (target->ai_addrlen > sizeof endpoints->where)
+            continue;
+        memset(&endpoints[count], 0, sizeof *endpoints);
+        memcpy(&endpoints[count].where, target->ai_addr, target->ai_addrlen);
+        endpoints[count++].size = target->ai_addrlen;
+    }
+    freeaddrinfo(targets);
+    if (count == 0)
+        endpoints->failure = EAI_FAMILY;
+    return count > 0 ? count : 1;
 }
 
-/* Connect to one resolved address. Returns the socket, or -1 with errno set. */
-static int
-connect_one(const struct addrinfo *target, uint64_t deadline_ms)
+/* --- connecting --------------------------------------------------------------------------------------- */
+int
+usher_net_connect(const struct usher_endpoint *endpoint, char *why, size_t why_size)
 {
     const int on = 1;
-    int failure = 0;
-    int opened = socket(target->ai_family, target->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, target->ai_protocol);
+    int opened;
 
-    if (opened < 0)
+    if (endpoint->size == 0) {
+        snprintf(why, why_size, "%s", gai_strerror(endpoint->failure));
         return -1;
-    if (connect(opened, target->ai_addr, target->ai_addrlen) != 0)
-        failure = errno == EINPROGRESS || errno == EINTR ? connect_finish(opened, deadline_ms) : errno;
-    if (failure == 0) {
+    }
+    opened = socket(endpoint->where.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (opened >= 0 &&
+        (connect(opened, &endpoint->where.any, endpoint->size) == 0 || errno == EINPROGRESS || errno == EINTR)) {
         /* Requests are small and answered one by one: waiting to fill a segment would only cost time. */
         setsockopt(opened, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         setsockopt(opened, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
         return opened;
     }
-    close(opened);
-    errno = failure;
+    snprintf(why, why_size, "%s", strerror(errno));
+    if (opened >= 0)
+        close(opened);
     return -1;
 }
 
-int
-usher_net_connect(const struct usher_address *address, uint64_t deadline_ms, char *why, size_t why_size)
+enum usher_net_connected
+usher_net_connected(int socket, char *why, size_t why_size)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *targets = NULL;
-    int opened = -1;
-    int failure = getaddrinfo(address->host, address->port, &hints, &targets);
+    struct pollfd watched = {.fd = socket, .events = POLLOUT};
+    int failure = 0;
+    socklen_t size = sizeof failure;
 
-    if (failure != 0) {
-        snprintf(why, why_size, "%s", failure == EAI_SYSTEM ? strerror(errno) : gai_strerror(failure));
-        return -1;
-    }
-    for (const struct addrinfo *target = targets; target != NULL && opened < 0; target = target->ai_next)
-        opened = connect_one(target, deadline_ms);
-    if (opened < 0)
-        snprintf(why, why_size, "%s", strerror(errno));
-    freeaddrinfo(targets);
-    return opened;
+    if (poll(&watched, 1, 0) <= 0)
+        return USHER_NET_PENDING;
+    if (getsockopt(socket, SOL_SOCKET, SO_ERROR, &failure, &size) != 0)
+        failure = errno;
+    if (failure == 0)
+        return USHER_NET_CONNECTED;
+    snprintf(why, why_size, "%s", strerror(failure));
+    return USHER_NET_FAILED;
 }
 
 /* --- bytes -------------------------------------------------------------------------------------------- */
-enum usher_net_wait
-usher_net_wait(int socket, bool writing, uint64_t deadline_ms)
-{
-    struct pollfd watched = {.fd = socket, .events = (short)(writing ? POLLIN | POLLOUT : POLLIN)};
-
-    for (;;) {
-        uint64_t now_ms = usher_net_now_ms();
-        uint64_t left_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
-        int found = poll(&watched, 1, left_ms > 60000 ? 60000 : (int)left_ms);
-
-        if (found > 0)
-            return USHER_NET_READY;
-        if (found < 0 && errno != EINTR)
-            return USHER_NET_FAILED;
-        if (left_ms == 0)
-            return USHER_NET_TIMEOUT;
-    }
-}
-
 /* What a read or write of -1 means. */
 static long
 transfer_failed(char *why, size_t why_size)

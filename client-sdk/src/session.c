@@ -28,23 +28,29 @@ output_room(struct usher_session *session, size_t *room)
     return output + session->output_end;
 }
 
-/* Put one frame into the output; false when there is no room for it. */
+/* Put one frame of the handshake into the output; false when there is no room for it. */
 static bool
-output_frame(struct usher_session *session, const usher_message *message, const void *body, uint32_t request_no,
-             uint32_t budget_ms)
+output_message(struct usher_session *session, uint16_t opcode, const void *body, uint32_t request_no)
 {
-    usher_frame frame = {.opcode = message->opcode, .request_no = request_no, .aux = budget_ms};
+    usher_frame frame = {.opcode = opcode, .request_no = request_no};
     size_t room;
     uint8_t *out = output_room(session, &room);
     size_t size;
 
     if (room < USHER_HEADER_SIZE)
         return false;
-    size = usher_encode(message->request, body, out + USHER_HEADER_SIZE, room - USHER_HEADER_SIZE);
+    size = usher_encode(usher_message_of(opcode)->request, body, out + USHER_HEADER_SIZE, room - USHER_HEADER_SIZE);
     if (size == SIZE_MAX)
         return false;
     session->output_end += usher_frame_finish(out, size, &frame);
     return true;
+}
+
+/* Where the next byte that is put will stand in the stream. */
+static uint64_t
+output_at(const struct usher_session *session)
+{
+    return session->sent + (session->output_end - session->output_begin);
 }
 
 const uint8_t *
@@ -58,6 +64,7 @@ void
 usher_session_sent(struct usher_session *session, size_t size)
 {
     assert(size <= session->output_end - session->output_begin);
+    session->sent += size;
     session->output_begin += size;
     if (session->output_begin == session->output_end)
         session->output_begin = session->output_end = 0;
@@ -117,7 +124,7 @@ usher_session_open(struct usher_session *session, const struct usher_session_set
     usher_key_public(setup->secret, &session->hello.client_key);
     session->hello.client_nonce = setup->nonce;
     session->hello.frame_max = USHER_FRAME_MAX;
-    fits = output_frame(session, usher_message_of(USHER_OPCODE_HELLO), &session->hello, SESSION_NO_HELLO, 0);
+    fits = output_message(session, USHER_OPCODE_HELLO, &session->hello, SESSION_NO_HELLO);
     assert(fits);
     (void)fits;
 }
@@ -144,10 +151,10 @@ send_proof(struct usher_session *session)
     if (enrols) {
         usher_enrol_request request = {.request_id = setup->enrol_id, .code = *setup->code, .signature = signature};
         request.client_key = session->hello.client_key;
-        return output_frame(session, usher_message_of(USHER_OPCODE_ENROL), &request, SESSION_NO_PROOF, 0);
+        return output_message(session, USHER_OPCODE_ENROL, &request, SESSION_NO_PROOF);
     }
-    return output_frame(session, usher_message_of(USHER_OPCODE_AUTHENTICATE),
-                        &(usher_authenticate_request){.signature = signature}, SESSION_NO_PROOF, 0);
+    return output_message(session, USHER_OPCODE_AUTHENTICATE, &(usher_authenticate_request){.signature = signature},
+                          SESSION_NO_PROOF);
 }
 
 static struct usher_session_event
@@ -232,36 +239,98 @@ take_handshake(struct usher_session *session, const usher_frame *frame)
 
 /* --- requests and replies ----------------------------------------------------------------------------- */
 enum usher_session_admission
-usher_session_request(struct usher_session *session, const usher_message *message, const void *body, uint32_t budget_ms,
-                      uint64_t tag)
+usher_session_request(struct usher_session *session, uint16_t opcode, const uint8_t *body, size_t body_size,
+                      uint32_t budget_ms, uint64_t tag, uint32_t *request_no)
 {
     const uint32_t count = session->setup.slot_count;
+    usher_frame frame = {.opcode = opcode, .aux = budget_ms};
     struct usher_session_slot *slot;
     uint32_t index = session->next_slot;
+    uint8_t *out;
+    size_t room;
 
     if (session->phase != USHER_SESSION_READY || session->going_away)
         return USHER_SESSION_NOT_READY;
     if (session->in_flight >= session->in_flight_max)
         return USHER_SESSION_CROWDED;
+    out = output_room(session, &room);
+    if (room < USHER_HEADER_SIZE + body_size)
+        return USHER_SESSION_CROWDED;
     while (session->setup.slots[index].request_no != 0)
         index = (index + 1) % count; /* finds one: fewer are in flight than there are */
     session->turn = session->turn >= UINT32_MAX / count - 1 ? 1 : session->turn + 1;
+    frame.request_no = session->turn * count + index;
     slot = &session->setup.slots[index];
-    if (!output_frame(session, message, body, session->turn * count + index, budget_ms))
-        return USHER_SESSION_CROWDED;
-    *slot =
-        (struct usher_session_slot){.tag = tag, .request_no = session->turn * count + index, .opcode = message->opcode};
+    *slot = (struct usher_session_slot){.tag = tag, .request_no = frame.request_no, .opcode = opcode};
+    slot->begin_at = output_at(session);
+    memcpy(out + USHER_HEADER_SIZE, body, body_size);
+    session->output_end += usher_frame_finish(out, body_size, &frame);
+    slot->end_at = output_at(session);
     session->next_slot = (index + 1) % count;
     session->in_flight++;
+    if (request_no != NULL)
+        *request_no = frame.request_no;
     return USHER_SESSION_ACCEPTED;
+}
+
+bool
+usher_session_is_sent(const struct usher_session *session, uint32_t request_no)
+{
+    const struct usher_session_slot *slot = &session->setup.slots[request_no % session->setup.slot_count];
+
+    /* Where another one stands, or none, its reply was taken. */
+    return slot->request_no != request_no || slot->end_at <= session->sent;
+}
+
+/* Take the frame of a request, of which no byte was sent, out of the output. */
+static void
+slot_withdraw(struct usher_session *session, struct usher_session_slot *slot)
+{
+    const uint64_t begin_at = slot->begin_at, size = slot->end_at - slot->begin_at;
+    uint8_t *at = session->setup.output + session->output_begin + (begin_at - session->sent);
+
+    memmove(at, at + size, (size_t)(output_at(session) - slot->end_at));
+    session->output_end -= size;
+    slot->request_no = 0;
+    session->in_flight--;
+    for (uint32_t i = 0; i < session->setup.slot_count; i++) {
+        struct usher_session_slot *later = &session->setup.slots[i];
+        if (later->request_no != 0 && later->begin_at > begin_at) {
+            later->begin_at -= size;
+            later->end_at -= size;
+        }
+    }
+}
+
+static struct usher_session_slot *
+slot_of(struct usher_session *session, uint64_t tag)
+{
+    for (uint32_t i = 0; i < session->setup.slot_count; i++) {
+        struct usher_session_slot *slot = &session->setup.slots[i];
+        if (slot->request_no != 0 && !slot->forgotten && slot->tag == tag)
+            return slot;
+    }
+    return NULL;
+}
+
+bool
+usher_session_withdraw(struct usher_session *session, uint64_t tag)
+{
+    struct usher_session_slot *slot = slot_of(session, tag);
+
+    if (slot == NULL || slot->begin_at < session->sent)
+        return false;
+    slot_withdraw(session, slot);
+    return true;
 }
 
 void
 usher_session_forget(struct usher_session *session, uint64_t tag)
 {
-    for (uint32_t i = 0; i < session->setup.slot_count; i++)
-        if (session->setup.slots[i].request_no != 0 && session->setup.slots[i].tag == tag)
-            session->setup.slots[i].forgotten = true;
+    struct usher_session_slot *slot = slot_of(session, tag);
+
+    if (slot != NULL)
+        slot->forgotten = true;
 }
 
 static struct usher_session_event

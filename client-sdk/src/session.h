@@ -1,8 +1,8 @@
 /* session.h: one connection to a server, seen as bytes in, events out, bytes to send.
  *
  * No sockets, no clock, no allocation: whoever owns a session gives it its buffers, hands it what a socket read, asks
- * it for the events that follow, and writes what it wants to send. The blocking client is one owner; any other client
- * is another. So everything about the handshake, request numbers and matching replies is here, once.
+ * it for the events that follow, and writes what it wants to send (link.c does). So everything about the handshake,
+ * request numbers and matching replies is here, once.
  *
  *     usher_session_open ──> hello goes out ──> challenge comes in ──> proof goes out ──> EVENT_READY
  *                                                                 └──> or enrolment      requests and replies
@@ -21,7 +21,8 @@
 /* One request in flight. */
 struct usher_session_slot {
     uint64_t tag;
-    uint32_t request_no; /* 0: the slot is free */
+    uint64_t begin_at, end_at; /* its frame's bytes in the stream of all bytes that the session sends */
+    uint32_t request_no;       /* 0: the slot is free */
     uint16_t opcode;
     bool forgotten; /* its reply is dropped when it comes */
 };
@@ -53,6 +54,7 @@ struct usher_session {
     usher_authenticate_reply self; /* who the connection is, once READY */
     size_t input_begin, input_end;
     size_t output_begin, output_end;
+    uint64_t sent;      /* bytes of the stream that usher_session_sent() has taken */
     size_t consumed;    /* bytes of the frame that the last event points into */
     uint32_t turn;      /* makes a slot's request numbers differ from each other */
     uint32_t next_slot; /* where the search for a free slot begins */
@@ -102,13 +104,19 @@ enum usher_session_admission {
     USHER_SESSION_NOT_READY, /* before EVENT_READY, or over, or the server is going away */
     USHER_SESSION_CROWDED    /* as many as the server allows are in flight, or the output is full */
 };
-/* Put a request into the output. body is the request's struct and must be sound (see usher_check). budget_ms is how
- * long the answer is worth anything; 0: no limit. */
-enum usher_session_admission usher_session_request(struct usher_session *session, const usher_message *message,
-                                                   const void *body, uint32_t budget_ms, uint64_t tag);
+/* Put a request into the output, its body as usher_encode() made it. budget_ms is how long the answer is worth
+ * anything; 0: no limit. *request_no, unless it is NULL, gets its number when it is ACCEPTED. */
+enum usher_session_admission usher_session_request(struct usher_session *session, uint16_t opcode, const uint8_t *body,
+                                                   size_t body_size, uint32_t budget_ms, uint64_t tag,
+                                                   uint32_t *request_no);
 
-/* Whether all bytes of every request put so far have been taken by usher_session_sent(). */
+/* Whether everything put so far has been taken by usher_session_sent(); and whether a request that was
+ * accepted has been taken whole. */
 bool usher_session_all_sent(const struct usher_session *session);
+bool usher_session_is_sent(const struct usher_session *session, uint32_t request_no);
+
+/* Take the request with this tag back. True when no byte of it had been sent yet: it never will be. */
+bool usher_session_withdraw(struct usher_session *session, uint64_t tag);
 
 /* The reply to this tag's request is not wanted any more: its event will not come, its slot is kept until it does. */
 void usher_session_forget(struct usher_session *session, uint64_t tag);

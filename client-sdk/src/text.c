@@ -20,6 +20,10 @@ usher_status_text(usher_status status)
         [USHER_STATUS_HELLO_REFUSED] = "the server turned this client away",
         [USHER_STATUS_UNTRUSTED] = "the server is not the one that it should be",
         [USHER_STATUS_WRONG_SERVER] = "what answers is not a server that speaks this protocol",
+        [USHER_STATUS_WRONG_THREAD] = "a blocking call would stop the loop that runs on this thread",
+        [USHER_STATUS_QUEUE_FULL] = "as many requests wait as may",
+        [USHER_STATUS_CANCELLED] = "the request was cancelled",
+        [USHER_STATUS_CLOSED] = "the handle is being closed",
     };
 
     if ((size_t)status >= sizeof texts / sizeof *texts)

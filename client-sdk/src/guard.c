@@ -1,0 +1,73 @@
+/* guard.c: the rules about threads and processes, held up by ending a program that breaks them.
+ *
+ * Two threads in one handle, a handle used by a forked child, process() called from a callback: each of these would
+ * work most of the time and lose a request some day. So they are looked for in every function, and what they cost is a
+ * comparison and getpid(). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "client-sdk/src/async.h"
+
+static _Thread_local unsigned loops;     /* loops that run on this thread, as usher_loop_attach() was told */
+static _Thread_local unsigned callbacks; /* callbacks that this thread is in */
+static _Thread_local char me;            /* its address is this thread's name */
+
+void
+usher_insist(bool holds, const char *text)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "usher: %s\n", text);
+    abort();
+}
+
+void
+usher_guard_enter(struct usher_async *async)
+{
+    const void *owner = NULL;
+
+    usher_insist(async->process == getpid(), "a handle is used by another process than the one that opened it");
+    if (!atomic_compare_exchange_strong_explicit(&async->owner, &owner, &me, memory_order_acquire,
+                                                 memory_order_relaxed))
+        usher_insist(owner == &me, "two threads use one handle at once");
+    async->depth++;
+}
+
+void
+usher_guard_leave(struct usher_async *async)
+{
+    if (--async->depth == 0)
+        atomic_store_explicit(&async->owner, NULL, memory_order_release);
+}
+
+bool
+usher_guard_blocks_loop(void)
+{
+    return loops > 0 || callbacks > 0;
+}
+
+void
+usher_guard_callback_begins(void)
+{
+    callbacks++;
+}
+
+void
+usher_guard_callback_ends(void)
+{
+    callbacks--;
+}
+
+void
+usher_loop_attach(void)
+{
+    loops++;
+}
+
+void
+usher_loop_detach(void)
+{
+    usher_insist(loops > 0, "usher_loop_detach() on a thread that has no loop attached");
+    loops--;
+}
