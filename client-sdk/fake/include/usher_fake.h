@@ -183,29 +183,33 @@ USHER_API int usher_fake_wait(usher_fake *fake, uint64_t requests, uint32_t time
  * Counted is what the selector means, whether the line strikes or not. `any*1: drop` twice drops the next two requests.
  *
  * Actions. A request is carried out and answered unless they say otherwise.
- *   apply            it is carried out (said for the reader, or beside cut)
- *   reply            it is answered (the same); a push action to the left of it goes ahead of the answer, to the right
- * behind drop             it never arrived: not carried out, not answered. A push: not sent. A connection: nothing is
- * read lose reply       it is carried out and never answered; the connection stays cut              the connection is
- * closed. Alone: instead of carrying it out. With apply or lose reply: after that, unanswered. With reply or what
- * shapes the answer: behind the answer cut 7            the answer is cut off behind its first 7 bytes reset as cut, by
- * a TCP reset delay 30         the answer, or the push, leaves 30 ms later; others may overtake it late 30          the
- * request itself arrives 30 ms later, even when its connection is gone by then reorder          the answer waits until
- * another one has left, or 50 ms; `reorder 200`: or 200 ms duplicate        the answer, or the push, is sent twice
- *   trickle          it comes one byte at a time; `trickle 2`: each 2 ms after the other
- *   garble           one bit of it is flipped on the way
- *   garbage          64 bytes that are no frame come ahead of it; `garbage 500`
- *   renumber         it answers a request number that nobody asked under
- *   version          it is of protocol version 99; `version 2`
- *   forge            its signature is wrong: of hello, of the token of join, of the receipt of pay and receipt
- *   refuse BUSY      it is not carried out but answered with this result; `refuse BUSY 20`: with retry_after_ms
- *   push going_away  this push, empty or zero but for GOING_AWAY's reason, besides the answer; `push unknown`: one that
- *                    no version knows
+ *   apply              it is carried out (said for the reader, or beside cut)
+ *   reply              it is answered (the same); a push goes ahead of the answer, or behind it when
+ *                      it stands to the right of this word
+ *   drop               it never arrived: not carried out, not answered. A push: not sent. A connection: never read
+ *   lose reply         it is carried out and never answered; the connection stays
+ *   cut                the connection is closed. Alone: instead of carrying it out. With apply or lose reply: after
+ *                      that, unanswered. With reply or what shapes the answer: behind the answer
+ *   cut 7              the answer is cut off behind its first 7 bytes
+ *   reset              as cut, by a TCP reset
+ *   delay 30           the answer, or the push, leaves 30 ms later; others may overtake it
+ *   late 30            the request itself arrives 30 ms later, even when its connection is gone by then
+ *   reorder            the answer waits until a later one has left, or 50 ms; `reorder 200`: or 200 ms
+ *   duplicate          the answer, or the push, is sent twice
+ *   trickle            it comes one byte at a time; `trickle 2`: each 2 ms after the other
+ *   garble             one bit of it is flipped on the way
+ *   garbage            64 bytes that are no frame come ahead of it; `garbage 500`
+ *   renumber           it answers a request number that nobody asked under
+ *   version            it is of protocol version 99; `version 2`
+ *   forge              its signature is wrong: of hello, of the token of join, of the receipt of pay and receipt
+ *   refuse BUSY        it is not carried out but answered with this result; `refuse BUSY 20`: with retry_after_ms
+ *   push going_away    this push besides the answer, all zero but for GOING_AWAY's fields; `push unknown`: one that no
+ *                      version knows
  * Times are in ms, up to 60,000.
  *
  * Dice. `seed 7: random faults p=0.05` rolls for every request, behind the handshake and in it: with this probability
- * one fault of a list of twenty strikes (in the handshake: of those that lose or delay bytes). `seed 7: random p=0.05
- * of drop | delay 20 | apply, cut` names the list. The same seed and the same requests give the same faults. */
+ * one fault of a list of 21 strikes (in the handshake: of those that lose or delay bytes). `seed 7: random p=0.05 of
+ * drop | delay 20 | apply, cut` names the list. The same seed and the same requests give the same faults. */
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
-/* fake.h: what the parts of the fake server share. Nothing here is locked: whoever calls holds fake->lock (server.c,
- * control.c) or is the only one there is (tests of the layers below the sockets).
+/* fake.h: what the parts of the fake server share. Nothing here is locked: whoever calls holds the server's lock
+ * (server.c, control.c) or is the only one there is (tests of the layers below the sockets).
  *
  *     server.c   sockets, thread, timers          control.c  what the test asks and orders
  *        │

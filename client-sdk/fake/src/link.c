@@ -25,7 +25,7 @@ new_chunk(struct fake_link *link, const uint8_t *bytes, size_t size, uint64_t du
         memcpy(chunk->bytes, bytes, size);
     chunk->size = size;
     chunk->due_ms = due_ms;
-    chunk->answers_before = link->chunks_out;
+    chunk->no = ++link->chunk_count;
     while (*end != NULL)
         end = &(*end)->next;
     return *end = chunk;
@@ -84,7 +84,7 @@ next_chunk(const struct fake_link *link, uint64_t now_ms)
     if (link->current != NULL)
         return link->current->due_ms <= now_ms ? link->current : NULL;
     for (struct fake_chunk *chunk = link->chunks; chunk != NULL; chunk = chunk->next)
-        if (chunk->due_ms <= now_ms || (chunk->waits && link->chunks_out > chunk->answers_before))
+        if (chunk->due_ms <= now_ms || (chunk->waits && link->newest_out > chunk->no))
             return chunk;
     return NULL;
 }
@@ -135,7 +135,8 @@ fake_link_take(struct fake_link *link, uint8_t *out, size_t room, uint64_t now_m
         if (chunk->sent == chunk->size) {
             if (chunk->ends)
                 end_link(link, chunk->resets);
-            link->chunks_out++;
+            if (chunk->no > link->newest_out)
+                link->newest_out = chunk->no;
             drop_chunk(link, chunk);
         }
         if (!link->over && link->sent == link->end_sent)
@@ -154,7 +155,7 @@ fake_link_due(const struct fake_link *link)
     if (link->current != NULL)
         return link->current->due_ms;
     for (const struct fake_chunk *chunk = link->chunks; chunk != NULL; chunk = chunk->next) {
-        if (chunk->waits && link->chunks_out > chunk->answers_before)
+        if (chunk->waits && link->newest_out > chunk->no)
             due_ms = 0;
         if (chunk->due_ms < due_ms)
             due_ms = chunk->due_ms;

@@ -10,10 +10,10 @@
 struct fake_chunk {
     struct fake_chunk *next;
     uint64_t due_ms;
-    uint64_t answers_before; /* with `waits`: how many chunks had left when it was made */
+    uint64_t no; /* of the connection's chunks, in the order in which they were made */
     uint32_t trickle_ms;
     bool trickles; /* one byte at a time */
-    bool waits;    /* until another chunk has left, or it is due */
+    bool waits;    /* until a newer chunk has left, or it is due */
     bool ends;     /* the connection is cut behind it */
     bool resets;
     size_t size, sent;
@@ -44,16 +44,16 @@ struct fake_link {
     usher_hello_reply challenge;
     uint8_t input[USHER_FRAME_MAX];
     size_t input_size;
-    uint64_t received, sent;         /* bytes ever */
-    uint64_t end_received, end_sent; /* after which it ends; UINT64_MAX: never */
-    size_t rule_received, rule_sent; /* by which line */
-    uint64_t not_before_ms;          /* nothing leaves before */
-    struct fake_chunk *chunks;       /* in the order in which they were made */
-    struct fake_chunk *current;      /* the one that has begun to leave */
-    uint64_t chunks_out;
-    bool deaf;  /* what comes in is not looked at */
-    bool over;  /* to be closed, once what was taken is sent */
-    bool reset; /* by a reset */
+    uint64_t received, sent;          /* bytes ever */
+    uint64_t end_received, end_sent;  /* after which it ends; UINT64_MAX: never */
+    size_t rule_received, rule_sent;  /* by which line */
+    uint64_t not_before_ms;           /* nothing leaves before */
+    struct fake_chunk *chunks;        /* in the order in which they were made */
+    struct fake_chunk *current;       /* the one that has begun to leave */
+    uint64_t chunk_count, newest_out; /* chunks ever, and the newest of those that have left */
+    bool deaf;                        /* what comes in is not looked at */
+    bool over;                        /* to be closed, once what was taken is sent */
+    bool reset;                       /* by a reset */
     FAKE_LIST(struct fake_watch) watches;
     void *socket; /* server.c's own */
 };
