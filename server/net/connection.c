@@ -501,8 +501,8 @@ go_on(struct connection *connection)
         watch_resume(connection);
 }
 
-/* How much of a frame is left to be sent when so many bytes of whole frames, but for the first of which only `left` bytes
- * were left, have gone. */
+/* How much of a frame is left to be sent when so many bytes of whole frames, but for the first of which only `left`
+ * bytes were left, have gone. */
 static size_t
 left_of_frame(const uint8_t *bytes, size_t left, size_t sent)
 {
@@ -534,8 +534,7 @@ flush(struct connection *connection)
             connection_cut(connection, "reset");
             return;
         }
-        connection->frame_left =
-            left_of_frame(output->bytes + output->begin, connection->frame_left, (size_t)sent);
+        connection->frame_left = left_of_frame(output->bytes + output->begin, connection->frame_left, (size_t)sent);
         buffer_consume(output, (size_t)sent);
         connection->output_since_ms = buffer_size(output) > 0 ? now_ms : 0;
     }
