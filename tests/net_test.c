@@ -2,8 +2,12 @@
  * hostile client would send is here. */
 #include "tests/test.h"
 
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
@@ -443,6 +447,47 @@ bodies_with_bytes_at_random_are_answered(void **state)
     finish(&fixture);
 }
 
+/* Whether TCP itself has a timer for probes on the server's half of this connection (/proc/net/tcp's column "tr"). */
+static bool
+is_probed(const struct wire *wire, uint16_t port)
+{
+    struct sockaddr_in own;
+    socklen_t size = sizeof own;
+    unsigned local, remote, state, timer;
+    bool probed = false;
+    char line[256];
+    FILE *file = fopen("/proc/net/tcp", "re");
+
+    assert_non_null(file);
+    assert_int_equal(getsockname(wire->fd, (struct sockaddr *)&own, &size), 0);
+    while (fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, " %*d: %*8x:%x %*8x:%x %x %*x:%*x %x:", &local, &remote, &state, &timer) == 4 &&
+            local == port && remote == ntohs(own.sin_port))
+            probed = timer == 2;
+    fclose(file);
+    return probed;
+}
+
+/* Q6: a peer that vanishes without a word is found out, or its subscriptions would keep its places for ever. */
+static void
+a_silent_peer_is_probed_unless_it_shall_not_be(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+
+    start(&fixture, NULL);
+    login(&fixture);
+    for (unsigned looks = 0; looks < 5000 && !is_probed(&fixture.wire, fixture.server.port); looks++)
+        usleep(1000); /* until the last byte's own timer is gone */
+    assert_true(is_probed(&fixture.wire, fixture.server.port));
+    finish(&fixture);
+    start(&fixture, "--peer-ms", "0", NULL);
+    login(&fixture);
+    for (unsigned looks = 0; looks < 100; looks++)
+        assert_false(is_probed(&fixture.wire, fixture.server.port));
+    finish(&fixture);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -461,6 +506,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_body_of_the_wrong_size_is_answered_and_the_connection_lives),
         cmocka_unit_test(a_field_that_holds_what_it_never_can_is_named_in_the_refusal),
         cmocka_unit_test(a_request_id_of_zeros_is_refused),
+        cmocka_unit_test(a_silent_peer_is_probed_unless_it_shall_not_be),
         cmocka_unit_test(bodies_with_bytes_at_random_are_answered),
     };
     return usher_test_main(argc, argv, tests);

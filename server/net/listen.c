@@ -209,6 +209,23 @@ on_accept_again(evutil_socket_t fd, short what, void *argument)
         event_add(net->accept_event, NULL);
 }
 
+/* A peer may vanish without a word, and its open subscriptions would keep its places for ever (Q6): let TCP ask for
+ * signs of life, in whole seconds, and give up what nobody takes. */
+static void
+watch_peer(int fd, uint64_t peer_ms)
+{
+    int yes = 1, probes = 4, silence_s = (int)(peer_ms / 2000 + 1), between_s = (int)(peer_ms / 8000 + 1);
+    unsigned untaken_ms = (unsigned)peer_ms;
+
+    if (peer_ms == 0)
+        return;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &silence_s, sizeof silence_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_s, sizeof between_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &untaken_ms, sizeof untaken_ms);
+}
+
 static void
 on_accept(evutil_socket_t listen_fd, short what, void *argument)
 {
@@ -227,6 +244,7 @@ on_accept(evutil_socket_t listen_fd, short what, void *argument)
             continue;
         }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        watch_peer(fd, net->config.limits.peer_ms);
         if (net->connection_count >= net->config.limits.connections_max)
             turn_away(net, fd);
         else if (connection_open(net, fd, true) == NULL)
