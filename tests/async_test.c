@@ -118,9 +118,15 @@ static void
 every_charge_is_made_once_whatever_is_lost(void **state)
 {
     static const char *const scripts[] = {
-        "charge#1-: apply, lose reply, cut", "charge#1-: cut",          "charge#1-: garble",
-        "charge#1-: renumber",               "charge#1-: cut 20",       "charge#1-: reset",
-        "charge#1-: garbage",                "charge#1-: apply, reset", "charge#1-: late 2, cut",
+        "charge#1-: apply, lose reply, cut",
+        "charge#1-: cut",
+        "charge#1-: garble",
+        "charge#1-: renumber",
+        "charge#1-: cut 20",
+        "charge#1-: reset",
+        "charge#1-: garbage",
+        "charge#1-: apply, reset",
+        "charge#1-: late 2, cut",
         "charge#1-: duplicate",
     };
 
@@ -130,8 +136,7 @@ every_charge_is_made_once_whatever_is_lost(void **state)
         struct desk *desk;
         usher_fake_figures figures;
 
-        snprintf(script, sizeof script, "%.*s*6%s", (int)strcspn(scripts[i], ":"), scripts[i],
-                 strchr(scripts[i], ':'));
+        snprintf(script, sizeof script, "%.*s*6%s", (int)strcspn(scripts[i], ":"), scripts[i], strchr(scripts[i], ':'));
         desk = desk_make(script);
         desk->options.common.retry_ms_least = 1;
         desk->options.common.retry_ms_most = 20;
@@ -226,8 +231,8 @@ a_client_that_is_turned_away_is_told_why(void **state)
     desk_end(desk);
 }
 
-/* M3: "nothing was done" is the answer to one attempt. An earlier one that was lost may have been carried out, so the call
- * is asked again, and never completed with BUSY. */
+/* M3: "nothing was done" is the answer to one attempt. An earlier one that was lost may have been carried out, so the
+ * call is asked again, and never completed with BUSY. */
 static void
 busy_after_a_lost_attempt_is_not_taken_for_nothing_done(void **state)
 {
@@ -314,7 +319,8 @@ busy_holds_back_what_comes_next(void **state)
 static void
 a_call_that_may_wait_is_retried_later(void **state)
 {
-    struct desk *desk = desk_start("charge#1: refuse BUSY 5; charge#2: refuse STORAGE_FULL 5; charge#3: refuse GOING_AWAY");
+    struct desk *desk =
+        desk_start("charge#1: refuse BUSY 5; charge#2: refuse STORAGE_FULL 5; charge#3: refuse GOING_AWAY");
     const usher_charge_request request = {.user = {{1}}, .amount = 9};
     const usher_call_options patient = {.retry_later = 1};
 
@@ -407,8 +413,9 @@ a_callback_may_close_the_handle(void **state)
 
     (void)state;
     desk_charge(desk, 5, 0);
-    assert_int_equal(usher_async_call(desk->async, USHER_OPCODE_PING, &request, NULL, close_in_callback, &closing, NULL),
-                     USHER_STATUS_ANSWERED);
+    assert_int_equal(
+        usher_async_call(desk->async, USHER_OPCODE_PING, &request, NULL, close_in_callback, &closing, NULL),
+        USHER_STATUS_ANSWERED);
     while (processed >= 0) {
         struct pollfd watched = {.fd = usher_async_descriptor(desk->async), .events = POLLIN};
         assert_int_equal(poll(&watched, 1, 30000), 1);
@@ -742,7 +749,8 @@ two_threads(void)
         desk_turn(desk);
 }
 
-/* F4: use after fork(), by two threads at once, or of process() within a callback ends the program and hides nothing. */
+/* F4: use after fork(), by two threads at once, or of process() within a callback ends the program and hides nothing.
+ */
 static void
 breaking_the_rules_of_use_ends_the_program(void **state)
 {

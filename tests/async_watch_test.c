@@ -381,8 +381,8 @@ subscriptions_are_bounded(void **state)
     assert_int_equal(ear[0].ended + ear[1].ended + ear[2].ended + ear[3].ended, 4);
 }
 
-/* F4: many subscriptions and many calls share a connection that is lost again and again: nobody is forgotten, and none is
- * told twice that it is over. */
+/* F4: many subscriptions and many calls share a connection that is lost again and again: nobody is forgotten, and none
+ * is told twice that it is over. */
 static void
 many_subscriptions_survive_a_connection_that_breaks_again_and_again(void **state)
 {

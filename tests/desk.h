@@ -1,5 +1,5 @@
-/* desk.h: an asynchronous handle at a fake house, and a record of everything that it says, for tests. Whatever goes wrong
- * in here fails the cmocka test that called. */
+/* desk.h: an asynchronous handle at a fake house, and a record of everything that it says, for tests. Whatever goes
+ * wrong in here fails the cmocka test that called. */
 #ifndef TESTS_DESK_H
 #define TESTS_DESK_H
 

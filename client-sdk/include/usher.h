@@ -404,9 +404,10 @@ USHER_API usher_status usher_revoke(usher_client *client, const usher_revoke_req
  *   pressure   No more than min(in_flight_max, what the server allows) requests are unanswered. After an answer of BUSY
  *              nothing is sent for its retry_after_ms (retry_ms_most at most).
  *   bounded    waiting_max calls wait at most, subscriptions_max subscriptions are open at most; one more is refused at
- *              once. All memory that process() may need was taken by open, call and watch, but for the 140 KiB of a
+ *              once. All memory that process() may need was taken by open, call and watch, but for the 133 KiB of a
  *              second connection while a server is going away; without them the new connection waits for the old one's
- *              end.
+ *              end. A handle takes 160 KiB (in_flight_max 128), 128 of them buffers whose pages are not touched before
+ *              they are used.
  *   silence    A connection on which something is awaited and nothing was heard for heartbeat_ms is asked with PING;
  *              when that is not answered within 2 s either, it counts as lost. The same question follows a request that
  *              got no answer in time.
@@ -521,8 +522,8 @@ typedef struct usher_call_options {
  * never 0 and never used again by this handle. Answers come in any order.
  *
  * Returns ANSWERED when it is accepted: one completion will come. Else none will, and nothing was kept: BAD_ARGUMENT,
- * NO_MEMORY, QUEUE_FULL or CLOSED; usher_async_error() says more. In flight a call takes 168 bytes and its encoded
- * body; one for the queue also 1,400 bytes and its reply's struct. */
+ * NO_MEMORY, QUEUE_FULL or CLOSED; usher_async_error() says more. A call takes at most
+ * 160 bytes and its encoded body; one for the queue also 1,312 and its reply's struct. */
 USHER_API usher_status usher_async_call(usher_async *async, uint16_t opcode, const void *request,
                                         const usher_call_options *call_options, usher_completion_callback callback,
                                         void *context, uint64_t *call_no);
@@ -580,8 +581,8 @@ typedef void (*usher_watch_callback)(usher_async *async, const usher_watch_event
  * Refusals of the class LATER are retried with growing pauses; every other refusal ends it. It has no deadline.
  *
  * Returns ANSWERED when it is accepted: ENDED will come once. Else nothing will: BAD_ARGUMENT, NO_MEMORY, QUEUE_FULL
- * (subscriptions_max) or CLOSED. *watch_no (may be NULL) gets its number. A subscription takes 280 bytes and its
- * encoded request. */
+ * (subscriptions_max) or CLOSED. *watch_no (may be NULL) gets its number. A subscription takes at most
+ * 240 bytes and its encoded request. */
 USHER_API usher_status usher_async_watch(usher_async *async, uint16_t opcode, const void *request,
                                          usher_watch_callback callback, void *context, uint64_t *watch_no);
 
