@@ -321,7 +321,7 @@ turn(struct usher_async *async)
 static void
 handle_end(struct usher_async *async)
 {
-    async->closing = true;
+    async->closing = async->in_process = true; /* no process() from the callbacks that follow, and no second close */
     if (async->usable) {
         usher_links_cut(async);
         usher_requests_end(async);
@@ -373,13 +373,12 @@ usher_async_close(usher_async *async)
     if (async == NULL)
         return;
     usher_guard_enter(async);
-    if (async->in_process) {
-        async->closing = true;
-        usher_guard_leave(async);
+    if (!async->in_process) {
+        handle_end(async);
         return;
     }
-    if (!async->closing) /* else it is called from a callback of the close that runs */
-        handle_end(async);
+    async->closing = true;
+    usher_guard_leave(async);
 }
 
 /* --- accessors ---------------------------------------------------------------------------------------- */
