@@ -18,8 +18,8 @@
 /* Wait until one of the handles has something to do, up to timeout_ms (-1: without end), and do what there is to do for
  * all of them. NULLs among them are passed over; a handle that one of its callbacks closed becomes NULL.
  *
- * Returns how many completions were delivered, 0 when the time was up or a signal came, -1 with errno when poll() failed
- * or count is above USHER_POLL_MOST. */
+ * Returns how many completions were delivered, 0 when the time was up or a signal came, -1 with errno when poll()
+ * failed or count is above USHER_POLL_MOST. */
 static inline int
 usher_poll(usher_async **handles, unsigned count, int timeout_ms)
 {
