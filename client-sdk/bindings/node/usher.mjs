@@ -15,7 +15,8 @@ import net from "node:net";
 const WIDTH = { char: 1, u8: 1, u16: 2, u32: 4, i32: 4, u64: 8, i64: 8, f64: 8, pointer: 8 };
 const READ = {
     char: (b, at) => b[at], u8: (b, at) => b[at], u16: (b, at) => b.readUInt16LE(at),
-    u32: (b, at) => b.readUInt32LE(at), i32: (b, at) => b.readInt32LE(at), u64: (b, at) => b.readBigUInt64LE(at), i64: (b, at) => b.readBigInt64LE(at),
+    u32: (b, at) => b.readUInt32LE(at), i32: (b, at) => b.readInt32LE(at),
+    u64: (b, at) => b.readBigUInt64LE(at), i64: (b, at) => b.readBigInt64LE(at),
     f64: (b, at) => b.readDoubleLE(at), pointer: (b, at) => b.readBigUInt64LE(at),
 };
 const WRITE = {
