@@ -4,6 +4,7 @@
 """
 import ctypes
 import os
+import selectors
 import sys
 import uuid
 from pathlib import Path
@@ -12,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "conformance"), str(HERE.parents[1] / "client-sdk" / "bindings" / "python")]
 
 import usher
-from house import House, put_date, run
+from house import PATIENCE, House, put_date, run
 
 
 def shop_of(house):
@@ -65,6 +66,40 @@ def a_refusal_is_an_exception_from_python():  # test
             assert no.status == "key_file", no
         else:
             raise AssertionError("there was no key file")
+
+
+def a_selector_drives_the_asynchronous_client_from_python():  # test
+    """C2, R1, H2: calls and pushes come by callback, each once, when the descriptor is readable and not before."""
+    with House("--quiet") as house:
+        put_date(house.admin(), 1)
+        with shop_of(house) as shop:
+            places = [shop.join() for _ in range(3)]
+        loop, told, events = selectors.DefaultSelector(), [], []
+        client = usher.AsyncClient(house.data / "admin.key", server=f"127.0.0.1:{house.port}", timeout_ms=30000)
+        loop.register(client, selectors.EVENT_READ)
+
+        def turn_until(condition):
+            while not condition():
+                assert loop.select(PATIENCE), "nothing came"
+                client.process()
+
+        show = {"concert_id": 1, "date_id": 1}
+        watch = client.watch("watch_seats", events.append, token=places[2].token, **show)
+        turn_until(lambda: any(event.name == "seats" for event in events))
+        for place in places[:2]:
+            client.call("reserve", lambda *end: told.append(end), token=place.token, seat=[9], **show)
+        turn_until(lambda: len(told) == 2 and any(event.name == "seat_changes" for event in events))
+        assert [event.kind for event in events] == ["started", "push", "push"], events
+        assert events[2].body.block[0].free == ((1 << 50) - 1) ^ (1 << 8), events[2]
+        (held, none), (nothing, no) = sorted(told, key=lambda end: end[1] is not None)
+        assert none is None and [hold.seat_no for hold in held.hold] == [9]
+        assert nothing is None and isinstance(no, usher.Refused) and no.name == "HELD", no
+        client.unwatch(watch)
+        turn_until(lambda: events[-1].kind == "ended")
+        client.call("ping", lambda *end: told.append(end))
+        loop.close()
+        client.close()
+        assert len(told) == 3 and isinstance(told[2][1], usher.Unanswered), told
 
 
 def every_struct_lies_where_the_library_says():  # test

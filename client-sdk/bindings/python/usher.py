@@ -1,4 +1,4 @@
-"""usher.py: the blocking client of libusher for Python, by ctypes alone.
+"""usher.py: the blocking and the asynchronous client of libusher for Python, by ctypes alone.
 
     import usher
     with usher.Client("shop.key", server="127.0.0.1:7411") as shop:
@@ -78,6 +78,11 @@ class Library:
             "usher_client_error": (text, pointer), "usher_client_answer": (pointer, pointer),
             "usher_client_server_key": (pointer, pointer), "usher_client_role": (ctypes.c_int, pointer),
             "usher_client_name": (text, pointer), "usher_new_id": (None, pointer),
+            "usher_async_open": (ctypes.c_int, pointer, pointer), "usher_async_close": (None, pointer),
+            "usher_async_descriptor": (ctypes.c_int, pointer), "usher_async_process": (ctypes.c_int, pointer),
+            "usher_async_call": (ctypes.c_int, pointer, ctypes.c_uint16, *[pointer] * 5),
+            "usher_async_watch": (ctypes.c_int, pointer, ctypes.c_uint16, *[pointer] * 4),
+            "usher_async_unwatch": (ctypes.c_int, pointer, ctypes.c_uint64), "usher_async_error": (text, pointer),
             "usher_ticket_verify": (ctypes.c_int, pointer, text, ctypes.c_size_t, pointer),
         }
         for name, (result, *arguments) in rows.items():
@@ -166,6 +171,29 @@ class Library:
             return bool(value)
         return self.enums[field["enum"]].name(value) if "enum" in field else value
 
+    def at(self, name, address):
+        """The values of the struct at this address; None where there is none."""
+        return self.unpack(name, self.struct(name).from_address(address)) if address else None
+
+    def fill_options(self, options, key_file, server, server_key):
+        """Set the pointers of a usher_options; what they point to is returned, to be kept."""
+        kept = [None if value is None else ctypes.create_string_buffer(os.fsencode(value))
+                for value in (server, key_file)]
+        kept.append(None if server_key is None else self.pack("usher_key", {"bytes": server_key}))
+        options.server, options.key_file, options.server_key = (
+            None if value is None else ctypes.addressof(value) for value in kept)
+        return kept
+
+    def failure(self, status, answer_at, text):
+        """The exception for what a call ended with, or None; and the answer."""
+        answer = self.at("usher_answer", answer_at)
+        result = self.struct("usher_answer").from_address(answer_at).result
+        if status in ("answered", "hello_refused") and result != 0:
+            return Refused(self.results.get(result, str(result)), text, answer), answer
+        if status != "answered":
+            return Unanswered(status, text, answer.request_id if answer.request_id.int else None), answer
+        return None, answer
+
     def new_id(self):
         raw = self.struct("usher_id")()
         self.c.usher_new_id(ctypes.byref(raw))
@@ -189,14 +217,11 @@ class Client:
     def __init__(self, key_file, server=None, timeout_ms=0, server_key=None, library=None):
         self.library = library or Library()
         c = self.library.c
-        strings = [None if value is None else ctypes.create_string_buffer(os.fsencode(value))
-                   for value in (server, key_file)]
-        key = None if server_key is None else self.library.pack("usher_key", {"bytes": server_key})
         options = self.library.pack("usher_options", {"timeout_ms": timeout_ms})
-        options.server, options.key_file, options.server_key = (
-            None if value is None else ctypes.addressof(value) for value in (*strings, key))
+        kept = self.library.fill_options(options, key_file, server, server_key)
         self.handle = ctypes.c_void_p()
         status = c.usher_client_open(ctypes.byref(options), ctypes.byref(self.handle))
+        del kept  # it was copied
         try:
             self.check(status)
         except BaseException:
@@ -217,14 +242,10 @@ class Client:
     def check(self, status):
         """Raise what stands in the way, if anything does."""
         name, c = self.library.enums["usher_status"].name(status), self.library.c
-        at = c.usher_client_answer(self.handle)
-        answer = self.library.unpack("usher_answer", self.library.struct("usher_answer").from_address(at))
-        raw_result = self.library.struct("usher_answer").from_address(at).result
-        text = (c.usher_client_error(self.handle) or b"").decode()
-        if name in ("answered", "hello_refused") and raw_result != 0:
-            raise Refused(self.library.results.get(raw_result, str(raw_result)), text, answer)
-        if name != "answered":
-            raise Unanswered(name, text, answer.request_id if answer.request_id.int else None)
+        failure, answer = self.library.failure(name, c.usher_client_answer(self.handle),
+                                               (c.usher_client_error(self.handle) or b"").decode())
+        if failure:
+            raise failure
         return answer
 
     def call(self, message, **values):
@@ -277,3 +298,92 @@ class Client:
     def pay(self, token, holds, **more):
         """Pay for the holds of a reserve()'s reply: the reply's receipt is the ticket."""
         return self.call("pay", token=token, reservation=[hold.reservation_id for hold in holds], **more)
+
+
+class AsyncClient:
+    """The asynchronous client for any loop: register it with a selector, for it has a fileno(), and call process()
+    whenever it is readable. No code of the caller runs inside of the library: its callbacks only take notes."""
+
+    def __init__(self, key_file, server=None, timeout_ms=0, server_key=None, library=None):
+        self.library, self.calls, self.watches, self.notes = library or Library(), {}, {}, []
+        c, note = self.library.c, ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+        self.on_completion, self.on_event = note(self.note_completion), note(self.note_event)
+        options, self.handle = self.library.pack("usher_async_options", {}), ctypes.c_void_p()
+        options.common.timeout_ms = timeout_ms
+        kept = self.library.fill_options(options.common, key_file, server, server_key)
+        status = c.usher_async_open(ctypes.byref(options), ctypes.byref(self.handle))
+        del kept  # it was copied
+        try:
+            self.must_be_accepted(status)
+        except BaseException:
+            self.close()
+            raise
+
+    def must_be_accepted(self, status):
+        name = self.library.enums["usher_status"].name(status)
+        if name != "answered":
+            raise Unanswered(name, (self.library.c.usher_async_error(self.handle) or b"").decode())
+
+    def fileno(self):
+        return self.library.c.usher_async_descriptor(self.handle)
+
+    def process(self):
+        """Do what there is to do, then run the callers' callbacks. Never blocks."""
+        if self.handle:
+            self.library.c.usher_async_process(self.handle)
+        self.deliver()
+
+    def deliver(self):
+        notes, self.notes = self.notes, []
+        for callback, *arguments in notes:
+            callback(*arguments)
+
+    def call(self, message, callback, **values):
+        """Any message by its name; callback(reply, None) or callback(None, Refused or Unanswered) comes once."""
+        row, number = self.library.messages[message], ctypes.c_uint64()
+        request = self.library.pack(row["request"], values)
+        self.must_be_accepted(self.library.c.usher_async_call(
+            self.must_be_open(), row["opcode"], ctypes.byref(request), None, self.on_completion, None,
+            ctypes.byref(number)))
+        self.calls[number.value] = (callback, row)
+
+    def watch(self, message, callback, **values):
+        """watch_place, watch_seats or watch_events: callback(event) with kind "started", "push", "interrupted" and at
+        last "ended". Returns the number that unwatch() takes."""
+        row, number = self.library.messages[message], ctypes.c_uint64()
+        request = self.library.pack(row["request"], values)
+        self.must_be_accepted(self.library.c.usher_async_watch(
+            self.must_be_open(), row["opcode"], ctypes.byref(request), self.on_event, None, ctypes.byref(number)))
+        self.watches[number.value] = callback
+        return number.value
+
+    def unwatch(self, number):
+        return bool(self.library.c.usher_async_unwatch(self.must_be_open(), number))
+
+    def must_be_open(self):
+        if not self.handle:
+            raise Unanswered("closed", "the client is closed")
+        return self.handle
+
+    def note_completion(self, _, address):
+        done = self.library.at("usher_completion", address)
+        callback, row = self.calls.pop(done.call_no)
+        text = ctypes.string_at(done.error).decode() if done.error else ""
+        failure, _ = self.library.failure(done.status, done.answer, text)
+        self.notes.append((callback, self.library.at(row["reply"], done.reply), failure))
+
+    def note_event(self, _, address):
+        event = self.library.at("usher_watch_event", address)
+        rows = self.library.abi["pushes" if event.kind == "push" else "messages"]
+        row = next(row for row in rows if row["opcode"] == event.opcode)
+        event.name, event.body = row["name"], self.library.at(row.get("body") or row["reply"], event.body)
+        event.refusal = self.library.at("usher_refusal", event.refusal)
+        take = self.watches.pop if event.kind == "ended" else self.watches.get
+        self.notes.append((take(event.watch_no), event))
+
+    def close(self):
+        """What is left ends now, each with its callback."""
+        handle, self.handle = self.handle, None
+        if handle:
+            self.library.c.usher_async_close(handle)
+        self.deliver()
