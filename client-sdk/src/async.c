@@ -271,7 +271,7 @@ usher_async_make(const usher_async_options *options, const usher_key *code, bool
         async->enrols = true;
         usher_new_id(&async->enrol_id);
     }
-    async->resolves = internal;
+    async->resolves = async->driven = internal;
     if (!take_resources(async, options)) {
         handle_free(async);
         *opened = NULL;

@@ -194,6 +194,7 @@ struct usher_async {
     int epoll, timer_descriptor;
     uint64_t armed_ms; /* when the timer fires; NEVER */
     bool dirty;        /* something was submitted since this turn looked */
+    bool driven;       /* who submits calls process() at once, and needs no waking */
     bool signals;
     struct usher_signal signal;
 

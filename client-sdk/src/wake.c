@@ -38,7 +38,7 @@ void
 usher_wake_now(struct usher_async *async)
 {
     async->dirty = true;
-    if (!async->in_process && async->armed_ms != 0)
+    if (!async->in_process && !async->driven && async->armed_ms != 0)
         timer_arm(async, 0);
 }
 
