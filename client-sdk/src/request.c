@@ -91,7 +91,7 @@ complete(struct usher_async *async, struct usher_request *request, usher_status 
     if (request->callback == NULL) {
         struct usher_parcel *parcel = request->parcel;
         parcel->answer = async->answer;
-        snprintf(parcel->error, sizeof parcel->error, "%s", error);
+        snprintf(parcel->error, sizeof parcel->error, "%.*s", (int)sizeof parcel->error - 1, error);
         completion.answer = &parcel->answer;
         completion.error = parcel->error;
         parcel->completion = completion;
