@@ -27,6 +27,7 @@
 #include "server/net/net.h"
 #include "server/options.h"
 #include "server/record.h"
+#include "server/stages/stages.h"
 
 #define KEY_ID            1
 #define LEAP_WORTH_SAYING 60000    /* ms */
@@ -40,6 +41,7 @@ struct usherd {
     struct store *store;
     struct core *core;
     struct commit *commit;
+    struct stages *stages;
     struct server_clock clock;
     uint8_t service_key[64];
     struct net *net;
@@ -83,8 +85,10 @@ open_store(struct usherd *usherd)
         return refuse(exit_of_store(status), why);
     usherd->core = core_open(usherd->store);
     usherd->commit = usherd->core == NULL ? NULL : commit_open(usherd->store, usherd->core);
-    if (usherd->commit == NULL)
+    usherd->stages = stages_open();
+    if (usherd->commit == NULL || usherd->stages == NULL)
         return refuse(USHERD_FAULT, "no memory");
+    store_measure(usherd->store, usherd->stages);
     commit_name_origin(usherd->commit, instances_number(usherd->instances));
     return USHERD_DONE;
 }
@@ -305,6 +309,7 @@ open_net(struct usherd *usherd)
         .store = usherd->store,
         .core = usherd->core,
         .commit = usherd->commit,
+        .stages = usherd->stages,
         .secret_key = usherd->service_key,
         .key_id = KEY_ID,
         .listen = usherd->options.listen,
@@ -466,6 +471,7 @@ main(int argc, char **argv)
         fclose(usherd.record);
     core_close(usherd.core);
     store_close(usherd.store);
+    stages_close(usherd.stages);
     sodium_memzero(usherd.service_key, sizeof usherd.service_key);
     instances_close(usherd.instances);
     if (usherd.lock >= 0)

@@ -54,6 +54,7 @@ static const struct ctl_command commands[] = {
     ROW("ledger", LEDGER, NULL, "?user"),
     ROW("events", EVENTS, NULL, "?after_event_no"),
     ROW("info", INFO, NULL, ""),
+    ROW("figures", FIGURES, NULL, ""),
     ROW("ping", PING, NULL, ""),
     ROW("block", BLOCK, NULL, "concert_id date_id seat"),
     ROW("unblock", UNBLOCK, NULL, "concert_id date_id seat"),

@@ -325,6 +325,10 @@ USHER_API usher_status usher_events(usher_client *client, const usher_events_req
 /* The house's figures. Admins and observers. */
 USHER_API usher_status usher_info(usher_client *client, const usher_info_request *request, usher_info_reply *reply);
 
+/* Where the time and the memory of the process that answers go. Admins and observers. */
+USHER_API usher_status usher_figures(usher_client *client, const usher_figures_request *request,
+                                     usher_figures_reply *reply);
+
 /* --- the organiser's own: admins only; the lists observers as well --- */
 
 /* Make or rename a queue; its policies begin at their defaults.

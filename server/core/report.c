@@ -66,6 +66,24 @@ core_events(struct core *core, const struct core_request *request, const void *b
     return USHER_OK;
 }
 
+/* What the process measures of its turns the shell adds: the core has no clock. */
+usher_result
+core_figures(struct core *core, const struct core_request *request, const void *body, void *out)
+{
+    usher_figures_reply *reply = out;
+    struct store_memory rows[STORE_MEMORY_MOST];
+
+    (void)request;
+    (void)body;
+    reply->memory_count = (uint16_t)store_memory(core->store, rows);
+    for (uint16_t i = 0; i < reply->memory_count; i++) {
+        memcpy(reply->memory[i].name, rows[i].name, sizeof rows[i].name);
+        reply->memory[i].count = rows[i].count;
+        reply->memory[i].bytes = rows[i].bytes;
+    }
+    return USHER_OK;
+}
+
 usher_result
 core_info(struct core *core, const struct core_request *request, const void *body, void *out)
 {

@@ -343,6 +343,7 @@ on_readable(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
+    stages_begin(net->config.stages);
     if (connection->state >= CONNECTION_CLOSING) {
         discard(connection);
         return;
@@ -559,13 +560,16 @@ on_writable(evutil_socket_t fd, short what, void *argument)
 void
 connection_flush_all(struct net *net)
 {
-    while (net->dirty != NULL) {
+    uint64_t count = 0;
+
+    for (; net->dirty != NULL; count++) {
         struct connection *connection = net->dirty;
         net->dirty = connection->next_dirty;
         connection->dirty = false;
         if (connection->state < CONNECTION_LINGERING)
             flush(connection);
     }
+    stages_count(net->config.stages, USHER_STAGE_ANSWERED, count);
 }
 
 /* --- deadlines ----------------------------------------------------------------------------------------- */

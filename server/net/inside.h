@@ -6,6 +6,7 @@
  *   listen.c      addresses, accepting
  *   connection.c  buffers, reading, sending, closing, deadlines
  *   request.c     the ladder of checks that a request climbs
+ *   figures.c     where time and memory go
  *   hello.c       HELLO, AUTHENTICATE, ENROL
  *   proof.c       queue tokens: their proof, the roots that are known
  *   seal.c        proving the tokens and receipts of a turn
@@ -32,6 +33,7 @@
 #include "protocol/token.h"
 #include "server/commit/form.h"
 #include "server/net/net.h"
+#include "server/stages/stages.h"
 
 #define NET_BUSY_RETRY_MS 20 /* what BUSY tells to wait: a few turns */
 
@@ -135,6 +137,7 @@ struct net {
     bool again;                 /* the next turn has work already */
 
     uint64_t scrub_position;    /* at the scrub's last slice */
+    uint64_t stages_since_ms;   /* when the stages were cleared last */
 
     struct proof_roots *roots;
     struct seal *seal;
@@ -219,6 +222,10 @@ void listen_close(struct net *net);
 
 /* --- request.c --- */
 void request_take(struct connection *connection, const usher_frame *frame);
+
+/* --- figures.c --- */
+/* Put what this process alone knows into the core's answer. */
+void figures_add(struct net *net, const usher_figures_request *ask, usher_figures_reply *reply);
 
 /* --- hello.c --- */
 /* Whether a message may be sent in the connection's state and role. */

@@ -160,15 +160,19 @@ static bool
 carry_out_commands(struct net *net)
 {
     struct commit *commit = net->config.commit;
+    struct stages *stages = net->config.stages;
     uint64_t now_ms = net_take_stamp(net);
     uint64_t before = store_position(net->config.store);
 
     gather_commands(net);
     uint32_t count = commit_count(commit);
+    stages_lap(stages, USHER_STAGE_APPLY);
+    stages_count(stages, USHER_STAGE_COMMANDS, count);
     bool due = now_ms >= net->due_not_before_ms && core_next_due_ms(net->config.core, now_ms) <= now_ms;
     if (count == 0 && !due)
         return true;
     enum store_outcome outcome = commit_run(commit, now_ms);
+    stages_lap(stages, USHER_STAGE_WRITE);
     if (outcome == STORE_LOST) {
         net->config.log(LOG_CRIT, "store_lost", "position=%llu", (unsigned long long)before);
         return false;
@@ -216,10 +220,15 @@ answer_query(struct net *net, const struct pending *pending)
     const usher_frame frame = {
         .opcode = pending->message->opcode, .request_no = pending->request_no, .aux = answer.result};
     settle(pending);
-    if (answer.result == USHER_OK && seal_wants(pending->message))
+    if (answer.result == USHER_OK && pending->message->opcode == USHER_OPCODE_FIGURES) {
+        usher_figures_reply *reply = memcpy(net->scratch, answer.reply, sizeof *reply);
+        figures_add(net, (const void *)(net->arena + pending->body), reply);
+        connection_reply(pending->connection, &frame, answer.layout, reply);
+    } else if (answer.result == USHER_OK && seal_wants(pending->message)) {
         seal_take(net, pending, false, answer.reply);
-    else
+    } else {
         connection_reply(pending->connection, &frame, answer.layout, answer.reply);
+    }
 }
 
 static void
@@ -232,11 +241,14 @@ answer_watch(struct net *net, const struct pending *pending)
 static void
 carry_out_queries(struct net *net)
 {
+    uint32_t count = 0;
+
     for (uint32_t i = 0; i < net->pending_count; i++) {
         const struct pending *pending = &net->pending[i];
         bool watches = pending->message->kind == USHER_MESSAGE_WATCH;
         if (pending->message->kind != USHER_MESSAGE_QUERY && !watches)
             continue;
+        count++;
         if (is_late(net, pending))
             refuse(pending, USHER_NOT_EXECUTED, 0);
         else if (!net->current)
@@ -246,6 +258,7 @@ carry_out_queries(struct net *net)
         else
             answer_query(net, pending);
     }
+    stages_count(net->config.stages, USHER_STAGE_QUERIES, count);
 }
 
 /* --- the turn: its end --------------------------------------------------------------------------------- */
@@ -311,22 +324,35 @@ is_unsound(struct net *net)
 static bool
 turn(struct net *net)
 {
+    struct stages *stages = net->config.stages;
+
     net->again = false;
-    if (!follow_others(net) || !carry_out_commands(net))
+    stages_begin(stages);
+    stages_lap(stages, USHER_STAGE_PARSE);
+    if (!follow_others(net))
         return false;
+    stages_lap(stages, USHER_STAGE_FOLLOW);
+    if (!carry_out_commands(net))
+        return false;
+    stages_lap(stages, USHER_STAGE_SEND);
     carry_out_queries(net);
+    stages_lap(stages, USHER_STAGE_QUERY);
     if (is_unsound(net)) /* nothing that it may have said leaves the process */
         return false;
     seal_run(net);
+    stages_lap(stages, USHER_STAGE_SEAL);
     watch_run(net);
+    stages_lap(stages, USHER_STAGE_PUSH);
     net->pending_count = 0;
     net->arena_size = 0;
     connection_flush_all(net);
+    stages_lap(stages, USHER_STAGE_SEND);
     cut_revoked(net);
     follow_clients(net);
     connection_bury_dead(net);
     add_traces(net);
     set_due_timer(net);
+    stages_end(stages);
     return true;
 }
 
@@ -442,6 +468,7 @@ net_open(const struct net_config *config, struct net **opened, char *why, size_t
         return NET_FAULT;
     net->config = *config;
     net->listen_fd = -1;
+    net->stages_since_ms = net_now(net);
     if (open_parts(net) && open_timers(net) && follow_open(net))
         status = listen_open(net, why, why_size);
     if (status != NET_OK) {

@@ -27,9 +27,10 @@ struct net_limits net_limits_usual(void);
 typedef void net_log(int level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 struct net_config {
-    struct store *store; /* these three stay the caller's */
+    struct store *store; /* these four stay the caller's */
     struct core *core;
     struct commit *commit;
+    struct stages *stages; /* where the turns' time is measured; NULL for nowhere */
     const uint8_t *secret_key; /* the service's, libsodium's 64 bytes; must outlive the net */
     uint16_t key_id;
     const char *listen;   /* HOST:PORT, a number or [number]:PORT for IPv6; port 0 lets the system choose */

@@ -360,8 +360,10 @@ disk_begin(struct store *store)
         disk_fail(store, error, "can't begin to write");
         return false;
     }
+    stages_lap(store->stages, USHER_STAGE_LOCK);
     if (disk_follow(store, disk->write)) {
         disk->seen = mdb_txn_id(disk->write) - 1; /* what it stands on */
+        stages_lap(store->stages, USHER_STAGE_FOLLOW);
         return true;
     }
     disk_abort(store);
@@ -515,7 +517,10 @@ commit_write(struct store *store, const struct disk_meta *meta)
 {
     struct disk *disk = store->disk;
     uint64_t number = mdb_txn_id(disk->write);
+
+    stages_lap(store->stages, USHER_STAGE_WRITE);
     int error = disk_write_commit(disk, disk->write);
+    stages_lap(store->stages, USHER_STAGE_SYNC);
 
     disk->write = NULL;
     if (error != 0) {

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "server/stages/stages.h"
 #include "server/store/history.h"
 #include "server/store/indexes.h"
 #include "server/store/store.h"
@@ -57,6 +58,7 @@ struct store {
     char unsound[512];             /* what showed that records can't be trusted; empty if nothing did */
     uint64_t followed[STORE_RECORD_TABLES]; /* changes that came from other instances */
     atomic_uint consumer_failures; /* steps that are still to fail */
+    struct stages *stages;         /* where time goes; may be NULL */
 };
 
 /* Keep the first fault. */

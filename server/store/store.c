@@ -210,6 +210,7 @@ store_commit(struct store *store, const uint8_t *commands, size_t commands_size)
         store_undo(store);
         return STORE_UNDONE;
     }
+    stages_lap(store->stages, USHER_STAGE_APPLY);
     digest_of_batch(store);
     if (store->disk == NULL)
         digest_of_history(store);
@@ -337,6 +338,12 @@ store_figures(const struct store *store)
         figures.memory_bytes += table_bytes(&store->tables[number]);
     figures.memory_bytes += indexes_bytes(store->indexes) + history_bytes(store->history);
     return figures;
+}
+
+void
+store_measure(struct store *store, struct stages *stages)
+{
+    store->stages = stages;
 }
 
 /* --- the history consumer --------------------------------------------------------------------- */

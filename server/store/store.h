@@ -13,11 +13,13 @@
 #define STORE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "server/store/records.h"
 
 struct store;
+struct stages; /* server/stages/stages.h */
 
 /* --- opening ------------------------------------------------------------------------------------------- */
 struct store_options {
@@ -227,5 +229,16 @@ struct store_figures {
     uint64_t dirty_count;  /* records not written back yet */
 };
 struct store_figures store_figures(const struct store *store);
+
+/* What is kept in memory, row by row: the tables of records.def and the indexes. Returns how many rows there are. */
+#define STORE_MEMORY_MOST 32
+struct store_memory {
+    char name[24];
+    uint64_t count, bytes;
+};
+size_t store_memory(const struct store *store, struct store_memory rows[STORE_MEMORY_MOST]);
+
+/* Where the time of a batch goes is measured there from now on; NULL for nowhere. */
+void store_measure(struct store *store, struct stages *stages);
 
 #endif

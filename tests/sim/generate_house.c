@@ -418,7 +418,10 @@ admin_asks(struct generator *generator)
         ask_ledger(generator, &step);
         return;
     case 2:
-        say(generator, &step, USHER_OPCODE_INFO, &(usher_info_request){0});
+        if (draw(generator, 4) == 0)
+            say(generator, &step, USHER_OPCODE_FIGURES, &(usher_figures_request){0});
+        else
+            say(generator, &step, USHER_OPCODE_INFO, &(usher_info_request){0});
         return;
     case 3:
         step.actor = ACTOR_GATE;

@@ -53,6 +53,16 @@ model_events(struct model *model, const struct model_request *request, const voi
 }
 
 usher_result
+model_figures(struct model *model, const struct model_request *request, const void *body, void *out)
+{
+    (void)model;
+    (void)request;
+    (void)body;
+    (void)out;
+    return USHER_OK;
+}
+
+usher_result
 model_info(struct model *model, const struct model_request *request, const void *body, void *out)
 {
     usher_info_reply *reply = out;
@@ -202,6 +212,15 @@ accept_info_reply(struct verdict *verdict, void *expected, const void *real)
     return true;
 }
 
+/* OPEN: how much memory the house takes for what. */
+static bool
+accept_figures_reply(struct verdict *verdict, void *expected, const void *real)
+{
+    (void)verdict;
+    memcpy(expected, real, sizeof(usher_figures_reply));
+    return true;
+}
+
 static const struct {
     uint16_t opcode;
     bool (*accept)(struct verdict *verdict, void *expected, const void *real);
@@ -210,6 +229,7 @@ static const struct {
     {USHER_OPCODE_PLACE, accept_place_reply},
     {USHER_OPCODE_SEATS, accept_seats_reply},
     {USHER_OPCODE_INFO, accept_info_reply},
+    {USHER_OPCODE_FIGURES, accept_figures_reply},
 };
 
 bool
