@@ -11,25 +11,19 @@
 #define _GNU_SOURCE 1
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/micro/server.h"
 #include "tests/wire.h"
 
 #define WIRES  100u
 #define JOINS  500u /* in flight */
 #define IDLE_S 20u
-
-struct server {
-    pid_t pid;
-    uint16_t port;
-};
 
 static const char *usherd, *data, *folder;
 
@@ -50,42 +44,6 @@ now_ms(void)
 }
 
 /* --- servers ------------------------------------------------------------------------------------------------ */
-static struct server
-start_server(unsigned number)
-{
-    struct server server = {0};
-    char port_file[512];
-    unsigned port = 0;
-
-    snprintf(port_file, sizeof port_file, "%s/port.%u", folder, number);
-    server.pid = fork();
-    if (server.pid == 0) {
-        execl(usherd, usherd, "--data", data, "--listen", "127.0.0.1:0", "--port-file", port_file, "--quiet", "--join",
-              (char *)NULL);
-        _exit(127);
-    }
-    for (unsigned tries = 0; tries < 1000 && port == 0; tries++) {
-        const struct timespec pause = {.tv_nsec = 10000000};
-        nanosleep(&pause, NULL);
-        FILE *file = fopen(port_file, "re");
-        if (file != NULL && fscanf(file, "%u", &port) != 1)
-            port = 0;
-        if (file != NULL)
-            fclose(file);
-    }
-    if (port == 0)
-        die("usherd does not serve");
-    server.port = (uint16_t)port;
-    return server;
-}
-
-static void
-stop_server(struct server *server)
-{
-    kill(server->pid, SIGTERM);
-    waitpid(server->pid, NULL, 0);
-}
-
 /* Processor time of a process so far, and what it keeps in memory. */
 static double
 cpu_ms(pid_t pid)
@@ -357,14 +315,14 @@ main(int argc, char **argv)
     data = data_path;
     if (mkdir(folder, 0700) != 0)
         die("DIR is there already, or can't be made");
-    struct server one = start_server(1), other = start_server(2);
+    struct server one = server_start(usherd, data, folder, 1), other = server_start(usherd, data, folder, 2);
     connect_wire(&admin, &one);
     load(&admin);
     measure_latency(&one, &other, rounds, "two instances apart");
     measure_latency(&one, &one, rounds, "at one instance");
-    stop_server(&other);
+    server_stop(&other);
     measure_places(&one, &admin, subscribers);
     wire_close(&admin);
-    stop_server(&one);
+    server_stop(&one);
     return 0;
 }
