@@ -341,19 +341,23 @@ a_call_that_may_wait_is_retried_later(void **state)
 static void
 a_cancelled_call_is_told_so_once(void **state)
 {
-    struct desk *desk = desk_start("charge#1: apply, lose reply");
-    unsigned sent = desk_charge(desk, 100, 0), unsent;
+    struct desk *desk = desk_make("charge#1: apply, lose reply; ping#1: delay 50");
+    unsigned sent, unsent;
 
     (void)state;
-    desk_until_asked(desk, 1);
-    unsent = desk_charge(desk, 1000, 0);
+    desk->options.in_flight_max = 2;
+    desk_open(desk);
+    sent = desk_charge(desk, 100, 0);
+    desk_ping(desk, 1, 0);
+    desk_until_asked(desk, 2);
+    unsent = desk_charge(desk, 1000, 0); /* one too many in flight */
     desk->submitting = true;
     assert_int_equal(usher_async_cancel(desk->async, desk->call[sent].call_no), 1);
     assert_int_equal(usher_async_cancel(desk->async, desk->call[unsent].call_no), 1);
     assert_int_equal(usher_async_cancel(desk->async, desk->call[unsent].call_no), 0);
     assert_int_equal(usher_async_cancel(desk->async, 12345), 0);
     desk->submitting = false;
-    desk_until(desk, 2);
+    desk_until(desk, 3);
     assert_int_equal(desk->call[sent].status, USHER_STATUS_CANCELLED);
     assert_int_equal(desk->call[sent].outcome, USHER_OUTCOME_MAYBE_APPLIED);
     assert_int_equal(desk->call[unsent].status, USHER_STATUS_CANCELLED);
@@ -367,9 +371,11 @@ a_cancelled_call_is_told_so_once(void **state)
 static void
 closing_completes_what_is_left(void **state)
 {
-    struct desk *desk = desk_start("charge#1: apply, lose reply; ping#1: drop");
+    struct desk *desk = desk_make("charge#1: apply, lose reply; ping#1: drop");
 
     (void)state;
+    desk->options.in_flight_max = 2; /* the third one waits */
+    desk_open(desk);
     desk_charge(desk, 100, 0);
     desk_ping(desk, 1, 0);
     desk_until_asked(desk, 2);
@@ -552,7 +558,7 @@ a_lazy_handle_connects_when_it_has_something_to_ask(void **state)
 static void
 the_descriptor_is_readable_when_there_is_something_to_do(void **state)
 {
-    struct desk *desk = desk_start("ping#1: drop");
+    struct desk *desk = desk_start("any*4096: drop");
     int descriptor = usher_async_descriptor(desk->async);
 
     (void)state;
@@ -561,8 +567,12 @@ the_descriptor_is_readable_when_there_is_something_to_do(void **state)
     while (usher_async_process(desk->async) > 0 || is_readable(descriptor))
         continue;
     desk_ping(desk, 1, 0);
-    assert_true(is_readable(descriptor)); /* it wants to send */
-    desk_until_asked(desk, 1);
+    assert_false(is_readable(descriptor)); /* that has been sent */
+    assert_int_equal(usher_fake_wait(desk->fake, 1, 20000), 1);
+    do
+        desk_ping(desk, 2, 0);
+    while (!is_readable(descriptor)); /* of what is submitted in one millisecond the rest wants to be sent together */
+    desk_until_asked(desk, desk->call_count);
     usher_async_process(desk->async);
     assert_false(is_readable(descriptor)); /* nothing to do but to wait */
     usher_async_cancel(desk->async, desk->call[0].call_no);

@@ -271,6 +271,9 @@ an_ended_subscription_is_silent_and_ends_on_the_server(void **state)
     struct ear open, waiting, sent;
 
     (void)state;
+    usher_async_close(desk->async);
+    desk->options.in_flight_max = 1; /* a second one waits */
+    desk_open(desk);
     listen_to_seats(desk, &open);
     UNTIL(desk, open.snapshots == 1);
     listen_to_seats(desk, &sent);

@@ -408,7 +408,7 @@ USHER_API usher_status usher_revoke(usher_client *client, const usher_revoke_req
  *   pressure   No more than min(in_flight_max, what the server allows) requests are unanswered. After an answer of BUSY
  *              nothing is sent for its retry_after_ms (retry_ms_most at most).
  *   bounded    waiting_max calls wait at most, subscriptions_max subscriptions are open at most; one more is refused at
- *              once. All memory that process() may need was taken by open, call and watch, but for the 133 KiB of a
+ *              once. All memory that process() may need was taken by open, call and watch, but for the 137 KiB of a
  *              second connection while a server is going away; without them the new connection waits for the old one's
  *              end. A handle takes 160 KiB (in_flight_max 128), 128 of them buffers whose pages are not touched before
  *              they are used.
@@ -524,6 +524,10 @@ typedef struct usher_call_options {
 /* Submit a request: any opcode that usher_call() takes. It is copied at once. call_options may be NULL; callback NULL:
  * the completion goes to the queue that usher_async_next() reads; call_no may be NULL, else it gets the call's number,
  * never 0 and never used again by this handle. Answers come in any order.
+ *
+ * What callbacks submit is sent by the usher_async_process() that they run in. Outside of one a call is sent at once
+ * when no other is in flight, or none was sent so in this millisecond; what follows it goes together, with the next
+ * usher_async_process(), for which the descriptor becomes readable.
  *
  * Returns ANSWERED when it is accepted: one completion will come. Else none will, and nothing was kept: BAD_ARGUMENT,
  * NO_MEMORY, QUEUE_FULL or CLOSED; usher_async_error() says more. A call takes at most

@@ -143,11 +143,10 @@ take_scratch(struct usher_async *async)
     pushes = usher_pushes(&count);
     for (size_t i = 0; i < count; i++)
         reply_size = larger(reply_size, pushes[i].body->struct_size);
-    async->draft = usher_memory_take(&async->memory, request_size);
     async->checked = usher_memory_take(&async->memory, request_size);
     async->wire = usher_memory_take(&async->memory, async->wire_size);
     async->reply = usher_memory_take(&async->memory, reply_size);
-    return async->draft != NULL && async->checked != NULL && async->wire != NULL && async->reply != NULL;
+    return async->checked != NULL && async->wire != NULL && async->reply != NULL;
 }
 
 /* Where the addresses lead. A leaving connection keeps the address that it has; the next try begins where it would
@@ -211,7 +210,7 @@ handle_make(const usher_memory *hooks)
     if (async == NULL)
         return NULL;
     async->memory = memory;
-    async->process = getpid();
+    async->process = usher_guard_process();
     async->epoll = async->timer_descriptor = -1;
     async->signal.answer = async->signal.ends[0] = async->signal.ends[1] = -1;
     async->failure = USHER_STATUS_NOT_SENT;
@@ -232,14 +231,13 @@ handle_free(struct usher_async *async)
     usher_memory memory = async->memory;
 
     usher_wake_close(async);
-    usher_memory_give(&memory, async->spare);
+    usher_link_free(async, async->spare);
     usher_memory_give(&memory, async->address);
     usher_memory_give(&memory, async->endpoint);
     usher_memory_give(&memory, async->calls.entry);
     usher_memory_give(&memory, async->watches.entry);
     usher_memory_give(&memory, async->timer);
     usher_memory_give(&memory, async->bucket);
-    usher_memory_give(&memory, async->draft);
     usher_memory_give(&memory, async->checked);
     usher_memory_give(&memory, async->reply);
     usher_memory_give(&memory, async->wire);
@@ -299,17 +297,45 @@ next_due_ms(const struct usher_async *async)
 
     if (async->timer_count > 0 && async->timer[0]->due_ms < due_ms)
         due_ms = async->timer[0]->due_ms;
-    return async->dirty ? 0 : due_ms;
+    return due_ms;
 }
 
-/* Answers that have come count before deadlines that have passed. */
-static void
-turn(struct usher_async *async)
+/* What is submitted outside of process() goes out at once when nothing is in flight, or the clock has moved on since
+ * that was last done: so one request costs one write. The rest of a burst goes together, from process(): the socket has
+ * room for it, so watching for room makes the descriptor readable, and costs less than a timer that fires. */
+void
+usher_async_submitted(struct usher_async *async)
 {
-    async->dirty = false;
-    usher_links_read(async);
+    struct usher_link *link = async->link;
+    uint64_t now_ms = usher_net_now_ms();
+
+    if (async->in_process || async->driven || link == NULL || link->phase != USHER_LINK_READY) {
+        usher_wake_now(async);
+        return;
+    }
+    if (!async->dirty && (async->flying_count == 0 || now_ms != async->prompt_ms)) {
+        async->prompt_ms = now_ms;
+        usher_requests_send(async);
+        async->dirty = !usher_link_prompt(link);
+    } else {
+        async->dirty = true;
+    }
+    if (async->dirty)
+        usher_link_await_room(link);
+    if (async->armed_ms != 0)
+        usher_wake_at(async, next_due_ms(async));
+}
+
+/* Answers that have come count before deadlines that have passed. What callbacks submit up to here is sent in this
+ * turn; only the first one of a process() reads. */
+static void
+turn(struct usher_async *async, bool first)
+{
+    if (first)
+        usher_links_read(async);
     usher_requests_expire(async);
     usher_links_tend(async);
+    async->dirty = false;
     usher_links_seek(async);
     usher_requests_send(async);
     usher_links_write(async);
@@ -352,14 +378,14 @@ usher_async_process(usher_async *async)
     async->delivered = 0;
     told = usher_wake_taken(async);
     do
-        turn(async);
+        turn(async, turns == 0);
     while (async->dirty && !async->closing && ++turns < ASYNC_TURNS_MOST);
     async->in_process = false;
     if (async->closing) {
         handle_end(async);
         return -1;
     }
-    usher_wake_at(async, next_due_ms(async));
+    usher_wake_at(async, async->dirty ? 0 : next_due_ms(async));
     if (told)
         usher_wake_answer(async);
     delivered = async->delivered;

@@ -15,7 +15,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/types.h>
 
 #include "client-sdk/src/list.h"
 #include "client-sdk/src/memory.h"
@@ -99,7 +98,7 @@ enum usher_link_phase {
     USHER_LINK_LEAVING /* the server is going away: no new requests, the answers that are due still come */
 };
 
-/* A connection, its buffers behind it in one piece of memory. */
+/* A connection, its slots behind it in one piece of memory. */
 struct usher_link {
     struct usher_async *async;
     int socket; /* -1: it is over, and waits to be let go */
@@ -113,7 +112,7 @@ struct usher_link {
     struct usher_list flying; /* requests, in the order in which they were put on it */
     struct usher_session session;
     struct usher_session_slot *slots;
-    uint8_t *input, *output;
+    uint8_t *buffers, *input, *output; /* buffers: the memory that has both */
 };
 
 /* The numbers by which calls or subscriptions are known outside. */
@@ -138,7 +137,7 @@ struct usher_async {
     /* guard.c */
     _Atomic(const void *) owner; /* the thread that is in a function of this handle */
     unsigned depth;
-    pid_t process;
+    uint64_t process;
     bool in_process, closing;
     bool usable; /* it was opened whole */
 
@@ -192,14 +191,15 @@ struct usher_async {
 
     /* wake.c */
     int epoll, timer_descriptor;
-    uint64_t armed_ms; /* when the timer fires; NEVER */
-    bool dirty;        /* something was submitted since this turn looked */
-    bool driven;       /* who submits calls process() at once, and needs no waking */
+    uint64_t armed_ms;  /* when the timer fires; NEVER */
+    uint64_t prompt_ms; /* when something was last sent outside of process() */
+    bool dirty;         /* something was submitted since this turn looked */
+    bool driven;        /* who submits calls process() at once, and needs no waking */
     bool signals;
     struct usher_signal signal;
 
-    /* Room to work in: a request's struct as it was given, as the decoder sees it, its bytes; a reply's or push's. */
-    void *draft, *checked, *reply;
+    /* Room to work in: a request's struct as the decoder sees it, its bytes; a reply's or push's struct. */
+    void *checked, *reply;
     uint8_t *wire;
     size_t wire_size;
     usher_answer answer; /* of the completion that is being delivered */
@@ -212,6 +212,8 @@ struct usher_async {
  * opened the handle. */
 void usher_guard_enter(struct usher_async *async);
 void usher_guard_leave(struct usher_async *async);
+/* The calling process: a number that differs from that of every process that it was forked from. */
+uint64_t usher_guard_process(void);
 /* End the program with a text unless the condition holds: for what only a bug of the caller can bring about. */
 void usher_insist(bool holds, const char *text);
 /* Whether a blocking call on this thread would stop a loop. */
@@ -228,6 +230,8 @@ usher_status usher_async_make(const usher_async_options *options, const usher_ke
 /* Say what went wrong, for usher_async_error(). Returns the status. */
 usher_status usher_async_fail(struct usher_async *async, usher_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Something stands in async->waiting or async->reopening that is to be sent. */
+void usher_async_submitted(struct usher_async *async);
 
 /* --- timer.c --- */
 /* Have room for one more than there are calls and subscriptions. */
@@ -255,6 +259,7 @@ void usher_wake_answer(struct usher_async *async);
 
 /* --- link.c --- */
 struct usher_link *usher_link_make(struct usher_async *async);
+void usher_link_free(struct usher_async *async, struct usher_link *link);
 /* Connect if there is reason to, and it is time. */
 void usher_links_seek(struct usher_async *async);
 /* Read, and act on what came. */
@@ -262,6 +267,11 @@ void usher_links_read(struct usher_async *async);
 /* Look after deadlines and silence. */
 void usher_links_tend(struct usher_async *async);
 void usher_links_write(struct usher_async *async);
+/* Outside of process(): send what stands in the output, without any callback: what goes wrong is found by process(),
+ * too. Returns whether nothing is left to do. */
+bool usher_link_prompt(struct usher_link *link);
+/* The descriptor shall become readable when the link's socket has room, or is over. */
+void usher_link_await_room(struct usher_link *link);
 /* When links have to be looked at again by themselves. */
 uint64_t usher_links_due_ms(const struct usher_async *async);
 /* The server on this link is going away. */

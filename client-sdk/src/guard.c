@@ -1,10 +1,12 @@
 /* guard.c: the rules about threads and processes, held up by ending a program that breaks them.
  *
  * Two threads in one handle, a handle used by a forked child, process() called from a callback: each of these would
- * work most of the time and lose a request some day. So they are looked for in every function, and what they cost is a
- * comparison and getpid(). */
+ * work most of the time and lose a request some day. So they are looked for in every function, and what they cost is
+ * two comparisons: the C library's getpid() would be a system call for each. */
+#define _GNU_SOURCE 1 /* MADV_WIPEONFORK */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "client-sdk/src/async.h"
@@ -22,12 +24,50 @@ usher_insist(bool holds, const char *text)
     abort();
 }
 
+/* --- which process ------------------------------------------------------------------------------------ */
+/* A page that the kernel hands to a forked child empty. What stands in it is the process's number: the child takes the
+ * next one of a counter that it has inherited, which no ancestor of it has. */
+static pthread_once_t page_once = PTHREAD_ONCE_INIT;
+static _Atomic uint64_t *page; /* NULL: this kernel can't */
+static _Atomic uint64_t generation;
+
+static void
+page_make(void)
+{
+    void *made = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (made == MAP_FAILED)
+        return;
+    if (madvise(made, sizeof *page, MADV_WIPEONFORK) == 0)
+        page = made;
+    else
+        munmap(made, sizeof *page);
+}
+
+uint64_t
+usher_guard_process(void)
+{
+    uint64_t process, next;
+
+    pthread_once(&page_once, page_make);
+    if (page == NULL)
+        return (uint64_t)getpid();
+    process = atomic_load_explicit(page, memory_order_relaxed);
+    if (process != 0)
+        return process;
+    next = atomic_fetch_add(&generation, 1) + 1;
+    /* Another thread may have been faster. */
+    return atomic_compare_exchange_strong(page, &process, next) ? next : process;
+}
+
+/* --- which thread ------------------------------------------------------------------------------------- */
 void
 usher_guard_enter(struct usher_async *async)
 {
     const void *owner = NULL;
 
-    usher_insist(async->process == getpid(), "a handle is used by another process than the one that opened it");
+    usher_insist(async->process == usher_guard_process(),
+                 "a handle is used by another process than the one that opened it");
     if (!atomic_compare_exchange_strong_explicit(&async->owner, &owner, &me, memory_order_acquire,
                                                  memory_order_relaxed))
         usher_insist(owner == &me, "two threads use one handle at once");

@@ -18,33 +18,56 @@
 #include "client-sdk/src/async.h"
 
 #define LINK_READS_MOST 16 /* of one turn, so that other handles of the loop get theirs */
+#define CACHE_LINE      64u
+#define BUFFER_SHIFTS   32u
 
 /* --- memory ------------------------------------------------------------------------------------------- */
+/* The buffers are one piece of memory apart, for an allocator will put a piece of that size on pages of its own. If
+ * each began at the beginning of its page, the buffers of many handles would all compete for the same few lines of the
+ * processor's cache; so they begin somewhere in it. */
+static uint8_t *
+buffers_make(struct usher_async *async, struct usher_link *link)
+{
+    size_t shift = ((uintptr_t)async >> 6) % BUFFER_SHIFTS * CACHE_LINE;
+
+    /* Not usher_memory_take(): pages of the buffers that are never used shall never be touched. */
+    link->buffers = async->memory.allocate(async->memory.context, BUFFER_SHIFTS * CACHE_LINE + 2 * USHER_FRAME_MAX);
+    if (link->buffers == NULL)
+        return NULL;
+    link->input = link->buffers + shift;
+    link->output = link->input + USHER_FRAME_MAX;
+    return link->buffers;
+}
+
 struct usher_link *
 usher_link_make(struct usher_async *async)
 {
     uint32_t slot_count = 1;
     struct usher_link *link;
-    size_t slots_size;
-    char *rest;
 
     while (slot_count < async->in_flight_max)
         slot_count *= 2;
-    slots_size = slot_count * sizeof(struct usher_session_slot);
-    /* Not usher_memory_take(): pages of the buffers that are never used shall never be touched. */
-    link = async->memory.allocate(async->memory.context, sizeof *link + slots_size + 2 * USHER_FRAME_MAX);
+    link = usher_memory_take(&async->memory, sizeof *link + slot_count * sizeof(struct usher_session_slot));
     if (link == NULL)
         return NULL;
-    memset(link, 0, sizeof *link);
-    rest = (char *)(link + 1);
+    if (buffers_make(async, link) == NULL) {
+        usher_memory_give(&async->memory, link);
+        return NULL;
+    }
     link->async = async;
     link->socket = -1;
-    link->slots = (struct usher_session_slot *)rest;
-    link->input = (uint8_t *)rest + slots_size;
-    link->output = link->input + USHER_FRAME_MAX;
+    link->slots = (struct usher_session_slot *)(link + 1);
     link->session.setup.slot_count = slot_count;
     usher_list_clear(&link->flying);
     return link;
+}
+
+void
+usher_link_free(struct usher_async *async, struct usher_link *link)
+{
+    if (link != NULL)
+        usher_memory_give(&async->memory, link->buffers);
+    usher_memory_give(&async->memory, link);
 }
 
 /* The link's memory is for the next connection, or superfluous. */
@@ -56,7 +79,7 @@ link_let_go(struct usher_link *link)
     if (async->spare == NULL && async->link == NULL)
         async->spare = link;
     else
-        usher_memory_give(&async->memory, link);
+        usher_link_free(async, link);
 }
 
 /* --- saying what happened ----------------------------------------------------------------------------- */
@@ -229,7 +252,7 @@ usher_links_cut(struct usher_async *async)
     for (unsigned i = 0; i < 3; i++)
         if (links[i] != NULL) {
             link_end(links[i]);
-            usher_memory_give(&async->memory, links[i]);
+            usher_link_free(async, links[i]);
         }
     async->spare = NULL;
 }
@@ -508,7 +531,7 @@ link_read(struct usher_async *async, struct usher_link *link)
         if ((size_t)taken < room)
             return;
     }
-    async->dirty = true;
+    /* There may be more: the descriptor stays readable. */
 }
 
 void
@@ -521,42 +544,72 @@ usher_links_read(struct usher_async *async)
 }
 
 /* --- what goes ---------------------------------------------------------------------------------------- */
+/* Whether epoll tells when there is room. */
 static void
-link_write(struct usher_async *async, struct usher_link *link)
+watch_room(struct usher_link *link, bool watches)
 {
-    char why[128];
-    bool blocked = false;
-
-    if (link->phase == USHER_LINK_CONNECTING)
+    if (watches == link->watches_room)
         return;
-    while (!blocked) {
+    link->watches_room = watches;
+    usher_wake_watch(link->async, link->socket, watches, false);
+}
+
+/* Send what stands in the output. 1: all of it; 0: there is no more room; -1: the connection is over. */
+static int
+output_send(struct usher_link *link, char *why, size_t why_size)
+{
+    for (;;) {
         size_t size;
         const uint8_t *bytes = usher_session_output(&link->session, &size);
         long taken;
 
         if (size == 0)
-            break;
-        taken = usher_net_write(link->socket, bytes, size, why, sizeof why);
-        if (taken < 0) {
-            link_broken(link, why);
-            return;
-        }
+            return 1;
+        taken = usher_net_write(link->socket, bytes, size, why, why_size);
+        if (taken <= 0)
+            return (int)taken;
         usher_session_sent(&link->session, (size_t)taken);
-        blocked = taken == 0;
     }
-    if (blocked != link->watches_room) {
-        link->watches_room = blocked;
-        usher_wake_watch(async, link->socket, blocked, false);
-    }
+}
+
+static void
+link_write(struct usher_link *link)
+{
+    char why[128];
+    int state;
+
+    if (link->phase == USHER_LINK_CONNECTING)
+        return;
+    state = output_send(link, why, sizeof why);
+    if (state < 0)
+        link_broken(link, why);
+    else
+        watch_room(link, state == 0);
 }
 
 void
 usher_links_write(struct usher_async *async)
 {
     if (async->leaving != NULL)
-        link_write(async, async->leaving);
+        link_write(async->leaving);
     if (async->link != NULL)
-        link_write(async, async->link);
+        link_write(async->link);
+}
+
+bool
+usher_link_prompt(struct usher_link *link)
+{
+    const struct usher_async *async = link->async;
+    char why[128];
+
+    return output_send(link, why, sizeof why) > 0 && usher_list_is_empty(&async->waiting) &&
+           usher_list_is_empty(&async->reopening);
+}
+
+void
+usher_link_await_room(struct usher_link *link)
+{
+    watch_room(link, true);
 }
 
 /* --- deadlines and silence ---------------------------------------------------------------------------- */

@@ -48,7 +48,7 @@ struct usher_pool {
     unsigned callers;
     bool closing;
     int bell; /* an eventfd: the inbox has something, or the pool closes */
-    pid_t process;
+    uint64_t process;
     uint32_t timeout_ms;
     unsigned lane_count;
     struct pool_lane lane[];
@@ -206,7 +206,8 @@ usher_pool_call(usher_pool *pool, uint16_t opcode, const void *request, void *re
     }
     if (pool == NULL || request == NULL || reply == NULL)
         return USHER_STATUS_BAD_ARGUMENT;
-    usher_insist(pool->process == getpid(), "a pool is used by another process than the one that opened it");
+    usher_insist(pool->process == usher_guard_process(),
+                 "a pool is used by another process than the one that opened it");
     if (usher_guard_blocks_loop())
         return USHER_STATUS_WRONG_THREAD;
     job.deadline_ms = usher_net_now_ms() + (timeout_ms != 0 ? timeout_ms : pool->timeout_ms);
@@ -294,7 +295,7 @@ usher_pool_open(const usher_pool_options *options, usher_pool **opened, char *wh
         return say_why(why, why_size, USHER_STATUS_NO_MEMORY, "there is not enough memory for a pool");
     pool->memory = memory;
     pool->bell = -1;
-    pool->process = getpid();
+    pool->process = usher_guard_process();
     pool->timeout_ms = options->async.common.timeout_ms != 0 ? options->async.common.timeout_ms : USHER_TIMEOUT_MS;
     usher_list_clear(&pool->inbox);
     pthread_mutex_init(&pool->lock, NULL);
@@ -313,7 +314,8 @@ usher_pool_close(usher_pool *pool)
 {
     if (pool == NULL)
         return;
-    usher_insist(pool->process == getpid(), "a pool is used by another process than the one that opened it");
+    usher_insist(pool->process == usher_guard_process(),
+                 "a pool is used by another process than the one that opened it");
     usher_insist(!pthread_equal(pool->thread, pthread_self()), "a pool is closed from its own thread");
     pthread_mutex_lock(&pool->lock);
     pool->closing = true;

@@ -107,14 +107,18 @@ complete(struct usher_async *async, struct usher_request *request, usher_status 
 }
 
 /* --- submitting --------------------------------------------------------------------------------------- */
-/* The request id of a command: where it stands in its struct. */
-static usher_id *
-request_id_of(const usher_message *message, void *request)
+/* A command's body begins with its request id: make one when the caller left it zero. */
+static void
+settle_id(const usher_message *message, uint8_t *body)
 {
-    const usher_field *field = &message->request->fields[0];
+    usher_id id;
 
-    usher_insist(field->kind == USHER_KIND_ID, "a command without a request id");
-    return (usher_id *)((char *)request + field->offset);
+    usher_insist(message->request->fields[0].kind == USHER_KIND_ID, "a command without a request id");
+    memcpy(&id, body, sizeof id);
+    if (!usher_id_is_zero(&id))
+        return;
+    usher_new_id(&id);
+    memcpy(body, &id, sizeof id);
 }
 
 usher_status
@@ -125,15 +129,10 @@ usher_request_encode(struct usher_async *async, uint16_t opcode, const void *bod
 
     if (body == NULL)
         return usher_async_fail(async, USHER_STATUS_BAD_ARGUMENT, "%s: the request is NULL", message->name);
-    memcpy(async->draft, body, message->request->struct_size);
-    if (message->kind == USHER_MESSAGE_COMMAND) {
-        usher_id *id = request_id_of(message, async->draft);
-        if (usher_id_is_zero(id))
-            usher_new_id(id);
-    }
-    if (!usher_check_body(message->request, async->draft, async->wire, async->wire_size, async->checked, size, why,
-                          sizeof why))
+    if (!usher_check_body(message->request, body, async->wire, async->wire_size, async->checked, size, why, sizeof why))
         return usher_async_fail(async, USHER_STATUS_BAD_ARGUMENT, "%s", why);
+    if (message->kind == USHER_MESSAGE_COMMAND)
+        settle_id(message, async->wire);
     return USHER_STATUS_ANSWERED;
 }
 
@@ -215,7 +214,7 @@ usher_request_submit(struct usher_async *async, enum usher_request_kind kind, ui
     usher_list_append(&async->waiting, &request->node);
     if (number != NULL)
         *number = request->number;
-    usher_wake_now(async);
+    usher_async_submitted(async);
     return USHER_STATUS_ANSWERED;
 }
 

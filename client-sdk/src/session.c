@@ -346,6 +346,7 @@ take_reply(struct usher_session *session, const usher_frame *frame)
         return session_end(session, USHER_SESSION_EVENT_BROKEN, "it answers what was not asked");
     }
     slot->request_no = 0;
+    session->next_slot = (uint32_t)(slot - session->setup.slots); /* the next request finds it, still in the cache */
     session->in_flight--;
     if (slot->forgotten)
         return (struct usher_session_event){.kind = USHER_SESSION_EVENT_NONE};
