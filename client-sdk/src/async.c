@@ -1,6 +1,7 @@
 /* async.c: the life of an asynchronous handle, and one turn of it. async.h says what the other files do. */
 #include <sodium.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -127,7 +128,14 @@ larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Room for the largest request that a client can send and the largest reply or push that it can get. */
+static size_t
+aligned(size_t size)
+{
+    return (size + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) * _Alignof(max_align_t);
+}
+
+/* Room for the largest request that a client can send and the largest reply or push that it can get. One piece, with
+ * what is used by every call in front, and never cleared: pages that are not used shall not be touched. */
 static bool
 take_scratch(struct usher_async *async)
 {
@@ -143,10 +151,13 @@ take_scratch(struct usher_async *async)
     pushes = usher_pushes(&count);
     for (size_t i = 0; i < count; i++)
         reply_size = larger(reply_size, pushes[i].body->struct_size);
-    async->checked = usher_memory_take(&async->memory, request_size);
-    async->wire = usher_memory_take(&async->memory, async->wire_size);
-    async->reply = usher_memory_take(&async->memory, reply_size);
-    return async->checked != NULL && async->wire != NULL && async->reply != NULL;
+    reply_size = aligned(reply_size);
+    async->wire = async->memory.allocate(async->memory.context, aligned(async->wire_size) + reply_size + request_size);
+    if (async->wire == NULL)
+        return false;
+    async->reply = async->wire + aligned(async->wire_size);
+    async->checked = (uint8_t *)async->reply + reply_size;
+    return true;
 }
 
 /* Where the addresses lead. A leaving connection keeps the address that it has; the next try begins where it would
@@ -238,8 +249,6 @@ handle_free(struct usher_async *async)
     usher_memory_give(&memory, async->watches.entry);
     usher_memory_give(&memory, async->timer);
     usher_memory_give(&memory, async->bucket);
-    usher_memory_give(&memory, async->checked);
-    usher_memory_give(&memory, async->reply);
     usher_memory_give(&memory, async->wire);
     sodium_memzero(async, sizeof *async);
     usher_memory_give(&memory, async);

@@ -47,9 +47,11 @@ usher_link_make(struct usher_async *async)
 
     while (slot_count < async->in_flight_max)
         slot_count *= 2;
-    link = usher_memory_take(&async->memory, sizeof *link + slot_count * sizeof(struct usher_session_slot));
+    /* Nor here: a session clears a slot when it first uses it. */
+    link = async->memory.allocate(async->memory.context, sizeof *link + slot_count * sizeof(struct usher_session_slot));
     if (link == NULL)
         return NULL;
+    memset(link, 0, sizeof *link);
     if (buffers_make(async, link) == NULL) {
         usher_memory_give(&async->memory, link);
         return NULL;

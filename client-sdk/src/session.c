@@ -120,7 +120,6 @@ usher_session_open(struct usher_session *session, const struct usher_session_set
     memset(session, 0, sizeof *session);
     session->setup = *setup;
     session->phase = USHER_SESSION_HELLO;
-    memset(setup->slots, 0, setup->slot_count * sizeof *setup->slots);
     usher_key_public(setup->secret, &session->hello.client_key);
     session->hello.client_nonce = setup->nonce;
     session->hello.frame_max = USHER_FRAME_MAX;
@@ -256,8 +255,10 @@ usher_session_request(struct usher_session *session, uint16_t opcode, const uint
     out = output_room(session, &room);
     if (room < USHER_HEADER_SIZE + body_size)
         return USHER_SESSION_CROWDED;
-    while (session->setup.slots[index].request_no != 0)
+    while (index < session->slot_used && session->setup.slots[index].request_no != 0)
         index = (index + 1) % count; /* finds one: fewer are in flight than there are */
+    if (index == session->slot_used)
+        session->slot_used++;
     session->turn = session->turn >= UINT32_MAX / count - 1 ? 1 : session->turn + 1;
     frame.request_no = session->turn * count + index;
     slot = &session->setup.slots[index];
@@ -293,7 +294,7 @@ slot_withdraw(struct usher_session *session, struct usher_session_slot *slot)
     session->output_end -= size;
     slot->request_no = 0;
     session->in_flight--;
-    for (uint32_t i = 0; i < session->setup.slot_count; i++) {
+    for (uint32_t i = 0; i < session->slot_used; i++) {
         struct usher_session_slot *later = &session->setup.slots[i];
         if (later->request_no != 0 && later->begin_at > begin_at) {
             later->begin_at -= size;
@@ -305,7 +306,7 @@ slot_withdraw(struct usher_session *session, struct usher_session_slot *slot)
 static struct usher_session_slot *
 slot_of(struct usher_session *session, uint64_t tag)
 {
-    for (uint32_t i = 0; i < session->setup.slot_count; i++) {
+    for (uint32_t i = 0; i < session->slot_used; i++) {
         struct usher_session_slot *slot = &session->setup.slots[i];
         if (slot->request_no != 0 && !slot->forgotten && slot->tag == tag)
             return slot;
@@ -336,17 +337,19 @@ usher_session_forget(struct usher_session *session, uint64_t tag)
 static struct usher_session_event
 take_reply(struct usher_session *session, const usher_frame *frame)
 {
-    struct usher_session_slot *slot = &session->setup.slots[frame->request_no % session->setup.slot_count];
+    const uint32_t index = frame->request_no % session->setup.slot_count;
+    struct usher_session_slot *slot = &session->setup.slots[index];
     struct usher_session_event event = {.kind = USHER_SESSION_EVENT_REPLY};
 
-    if (slot->request_no == 0 || slot->request_no != frame->request_no || slot->opcode != frame->opcode) {
+    if (index >= session->slot_used || slot->request_no == 0 || slot->request_no != frame->request_no ||
+        slot->opcode != frame->opcode) {
         /* Nothing that was asked. The last word before the server closes the connection looks like this. */
         if (frame->aux != USHER_OK)
             return take_dismissal(session, frame);
         return session_end(session, USHER_SESSION_EVENT_BROKEN, "it answers what was not asked");
     }
     slot->request_no = 0;
-    session->next_slot = (uint32_t)(slot - session->setup.slots); /* the next request finds it, still in the cache */
+    session->next_slot = index; /* the next request finds it, still in the cache */
     session->in_flight--;
     if (slot->forgotten)
         return (struct usher_session_event){.kind = USHER_SESSION_EVENT_NONE};

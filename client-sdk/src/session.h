@@ -58,6 +58,7 @@ struct usher_session {
     size_t consumed;    /* bytes of the frame that the last event points into */
     uint32_t turn;      /* makes a slot's request numbers differ from each other */
     uint32_t next_slot; /* where the search for a free slot begins */
+    uint32_t slot_used; /* slots below this one were used before; the others are free, whatever stands in them */
     uint32_t in_flight, in_flight_max;
     bool going_away; /* the server has said that it is stopping */
 };
