@@ -87,6 +87,9 @@ check_events(struct check *check)
                 trail->house.last_payment_id, trail->house.last_refund_id, trail->paid, trail->refunded);
     if (trail->meta.consumer_cursor > trail->house.last_event_no)
         check_problem(check, "meta", "2", "the consumer has taken in events that are not there");
+    if (trail->meta.consumer_cursor < trail->house.history_event_no)
+        check_problem(check, "meta", "2", "the house says that the consumer has come to %" PRIu64 " (X5)",
+                      trail->house.history_event_no);
 }
 
 /* --- answers ----------------------------------------------------------------------------------------------- */

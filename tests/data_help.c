@@ -115,6 +115,8 @@ sell_some(struct data_stage *stage)
                                  .seat_count = 2,
                                  .seat = {19, 20}};
     ask(stage, USHER_OPCODE_BLOCK, &block, NULL);
+    usher_put_consumer_request consumer = {.request_id = wire_id(), .consumer = "ledger"};
+    ask(stage, USHER_OPCODE_PUT_CONSUMER, &consumer, NULL);
 }
 
 void

@@ -2,7 +2,8 @@
  * wrote: a concert with two dates, three sold seats and one of them given back, three holds, blocked seats, charges,
  * waiting users, an invited client; SIGKILL took the server with its last batches in the journal. schema-2.mdb is one
  * of schema 2, likewise: two concert dates, a sold seat, three holds, four blocks, two of them of a channel, one that
- * waits for a hold. */
+ * waits for a hold. schema-3.mdb is one of schema 3: 52 events of which the history has taken in 50, a payment given
+ * back, a blocked seat that its terminal sold and one that it holds. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +168,46 @@ a_store_of_the_second_schema_opens_whole(void **state)
     }
 }
 
+/* F2, X5: a store of schema 3 opens; no event is gone, the policies of events have their defaults, and the history goes
+ * on where it was. */
+static void
+a_store_of_the_third_schema_opens_whole(void **state)
+{
+    struct old_data data = read_file(SCHEMA_3_PATH);
+    struct house_record house;
+    struct event_row event;
+    struct store *store;
+    struct core *core;
+    char why[256] = "";
+
+    put_data(*state, &data);
+    free(data.bytes);
+    for (uint64_t opening = 0; opening < 2; opening++) {
+        store = help_open(*state, NULL);
+        assert_int_equal(store_position(store), 37);
+        assert_int_equal(store_figures(store).journal_count, 0);
+        assert_int_equal(store_record_count(store, STORE_TABLE_USER), 9);
+        assert_int_equal(store_record_count(store, STORE_TABLE_CLIENT), 3);
+        assert_int_equal(store_record_count(store, STORE_TABLE_CONSUMER), 0);
+        assert_int_equal(store_house_counts(store).sold, 3);
+        assert_true(store_get_house(store, 0, &house));
+        assert_int_equal(house.first_event_no, 1);
+        assert_int_equal(house.last_event_no, 52);
+        assert_int_equal(house.history_event_no, 0);
+        assert_int_equal(house.policy[HOUSE_POLICY_seats_per_user], 5);
+        assert_int_equal(house.policy[HOUSE_POLICY_event_days], 7);
+        assert_int_equal(house.policy[HOUSE_POLICY_event_bytes_max], UINT64_C(4294967296));
+        assert_true(store_read_event(store, 1, &event) && store_read_event(store, 52, &event));
+        assert_int_equal(store_consumer_cursor(store), 50 + 2 * opening);
+        assert_int_equal(store_consumer_step(store, 100), opening == 0 ? STORE_STEP_DONE : STORE_STEP_NOTHING);
+        core = core_open(store);
+        if (!core_audit(core, why, sizeof why))
+            fail_msg("%s", why);
+        core_close(core);
+        store_close(store);
+    }
+}
+
 /* F2: a snapshot changes nothing, so it does not read an older schema and says how it is brought up. */
 static void
 a_snapshot_of_an_older_schema_says_what_to_do(void **state)
@@ -280,6 +321,7 @@ main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_store_of_the_first_schema_opens_whole, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_store_of_the_second_schema_opens_whole, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_store_of_the_third_schema_opens_whole, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_snapshot_of_an_older_schema_says_what_to_do, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_step_is_taken_whole_or_not_at_all, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(damage_in_an_old_store_is_named, make_folder, remove_folder),

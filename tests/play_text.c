@@ -17,7 +17,8 @@
 #define ELEMENT_MOST 128u  /* bytes of the largest scalar */
 
 static const char *const moments[] = {"until_ms",   "starts_at_ms", "opens_at_ms", "closes_at_ms", "at_ms",
-                                      "paid_at_ms", "since_ms",     "stamp_ms",    "issued_ms",    "ends_ms"};
+                                      "paid_at_ms", "since_ms",     "stamp_ms",    "issued_ms",    "ends_ms",
+                                      "acknowledged_at_ms"};
 
 static const struct {
     const char *name;

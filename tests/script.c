@@ -209,6 +209,16 @@ draw_row_seats(struct asking *asking, uint16_t at)
     return 10 + draw(asking->script, 4);
 }
 
+/* Up to the last one, which is more likely than any other. */
+static uint64_t
+draw_event(struct asking *asking, uint16_t at)
+{
+    uint64_t last = store_see_house(asking->script->store, 0)->last_event_no;
+
+    (void)at;
+    return draw(asking->script, 3) == 0 ? last : draw(asking->script, last + 1);
+}
+
 /* Queues are open most of the time. */
 static uint64_t
 draw_mode(struct asking *asking, uint16_t at)
@@ -240,6 +250,7 @@ static const struct {
     {"seats_per_row", draw_row_seats},
     {"grade", draw_nothing},
     {"mode", draw_mode},
+    {"event_no", draw_event},
 };
 
 static uint64_t
@@ -330,7 +341,8 @@ fill_field(struct asking *asking, const usher_field *field, uint8_t *body)
         fill_key(asking, field, place);
         break;
     case USHER_KIND_TEXT:
-        snprintf((char *)place, field->most, "text %u", (unsigned)draw(asking->script, 50));
+        snprintf((char *)place, field->most, "text %u",
+                 (unsigned)draw(asking->script, strcmp(field->name, "consumer") == 0 ? 4 : 50));
         break;
     case USHER_KIND_NUMBERS32:
     case USHER_KIND_NUMBERS64:
@@ -373,6 +385,10 @@ fill_policy(struct script *script, usher_set_policy_request *body)
     snprintf(body->name, sizeof body->name, "%s", rows[row].name);
     body->of_queue = rows[row].of_queue;
     body->queue_id = body->of_queue == USHER_FLAG_YES ? (uint32_t)draw(script, 3) : 0;
+    if (strcmp(body->name, "event_bytes_max") == 0) { /* so little that events are dropped */
+        body->value = 4096 * (1 + draw(script, 16));
+        return;
+    }
     body->value = draw(script, 3) != 0 || rows[row].usual * 2 > rows[row].most ? rows[row].usual : rows[row].usual * 2;
 }
 

@@ -204,6 +204,16 @@ damage_last_row(const struct help_folder *folder, const char *table)
     _exit(0);
 }
 
+/* Every record is its row, and there is a batch in the journal. */
+static void
+settle(struct store *store)
+{
+    while (store_idle(store))
+        continue;
+    assert_true(store_begin(store));
+    assert_int_equal(store_commit(store, NULL, 0), STORE_DONE);
+}
+
 /* X4: a row that changes under a running store, in a table of records, of history, in the journal or the consumer's, is
  * found within a round, and the table is named. */
 static void
@@ -220,6 +230,7 @@ a_damaged_row_is_found_within_a_round(void **state)
         help_folder_remove(*state);
         help_folder_make(*state);
         store = make_store(*state, &random);
+        settle(store); /* the row of a record that is not written back yet is not looked at */
         is_sound(store);
         child = fork();
         if (child == 0)

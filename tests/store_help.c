@@ -110,6 +110,7 @@ random_key(struct help_random *random, enum store_table table)
     case STORE_TABLE_CONCERT:
     case STORE_TABLE_PLAN:
     case STORE_TABLE_CLIENT:
+    case STORE_TABLE_CONSUMER:
         return 1 + first % 9;
     default: /* users and holds */
         return 1 + first % USERS;
@@ -217,6 +218,13 @@ make_client(struct help_random *random, struct client_record *client)
         memset(&client->code_hash, 0, sizeof client->code_hash);
     else
         fill(random, &client->code_hash, sizeof client->code_hash);
+}
+
+static void
+make_consumer(struct help_random *random, struct consumer_record *consumer)
+{
+    consumer->event_no = help_below(random, 100);
+    fill(random, consumer->name, sizeof consumer->name - 1);
 }
 
 /* Put or remove the record of a random key. The house stays. */
@@ -388,7 +396,7 @@ help_picture(const struct store *store)
 {
     uint64_t picture = store_digest_recount(store);
 
-    for (enum store_table table = STORE_TABLE_HOUSE; table <= STORE_TABLE_CLIENT; table++)
+    for (enum store_table table = STORE_TABLE_HOUSE; table <= STORE_TABLE_CONSUMER; table++)
         picture = mixed_number(picture, store_record_count(store, table));
     for (uint64_t queue_no = 1; queue_no <= QUEUES; queue_no++) {
         picture = mixed_due(store, queue_no, picture);

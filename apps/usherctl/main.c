@@ -46,7 +46,7 @@ list_commands(FILE *to)
 
     fputs(about, to);
     for (size_t i = 0; i < count; i++)
-        fprintf(to, "  %-20s %s\n", commands[i].words, ctl_summary(&commands[i]));
+        fprintf(to, "  %-21s %s\n", commands[i].words, ctl_summary(&commands[i]));
     fputs("\nusherctl help COMMAND tells what one of them takes.\n", to);
     fputs(exit_codes, to);
 }

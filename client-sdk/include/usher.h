@@ -317,10 +317,28 @@ USHER_API usher_status usher_lookup(usher_client *client, const usher_lookup_req
  * into *refusal. Either may be NULL: then it is only checked. Returns 1, or 0 when the bytes are not such a body. */
 USHER_API int usher_lookup_read(const usher_lookup_reply *found, void *reply, usher_refusal *refusal);
 
-/* A page of events after a cursor (X5). Admins and observers.
- * Results: EVENTS_LOST (refusal.detail: the first event that is kept). */
+/* A page of events after a cursor, or after what a named consumer has acknowledged (X5). Admins and observers.
+ * Results: CONSUMER_NOT_FOUND, EVENTS_LOST (refusal.detail: the first event that is kept). */
 USHER_API usher_status usher_events(usher_client *client, const usher_events_request *request,
                                     usher_events_reply *reply);
+
+/* Make a named consumer of events, or find it: events are kept until it has acknowledged them, within the policy
+ * event_bytes_max (X5). Putting it at each start is right: one that is there goes on where it was. Admins and observers.
+ * Results: ROLE_REFUSED (an observer's own consumers alone), CATALOGUE_INVALID (no name), TOO_MANY (64), EVENTS_LOST,
+ * EVENT_NOT_YET (refusal.detail: the first event that is kept, or the last there is). */
+USHER_API usher_status usher_put_consumer(usher_client *client, const usher_put_consumer_request *request,
+                                          usher_put_consumer_reply *reply);
+/* Say up to which event a consumer is done, once what it made of them is safe: behind this one it goes on after a
+ * crash. A cursor never moves back. Acknowledge a page, not each event: it is a command with a commit.
+ * Results: ROLE_REFUSED, CONSUMER_NOT_FOUND, EVENT_NOT_YET. */
+USHER_API usher_status usher_acknowledge(usher_client *client, const usher_acknowledge_request *request,
+                                         usher_acknowledge_reply *reply);
+/* The consumers, how far each has come and what it has lost. Admins and observers. Results: CONSUMER_NOT_FOUND. */
+USHER_API usher_status usher_consumers(usher_client *client, const usher_consumers_request *request,
+                                       usher_consumers_reply *reply);
+/* Forget a consumer: nothing is kept for it any more. Results: ROLE_REFUSED, CONSUMER_NOT_FOUND. */
+USHER_API usher_status usher_remove_consumer(usher_client *client, const usher_remove_consumer_request *request,
+                                             usher_remove_consumer_reply *reply);
 
 /* The house's figures. Admins and observers. */
 USHER_API usher_status usher_info(usher_client *client, const usher_info_request *request, usher_info_reply *reply);

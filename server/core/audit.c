@@ -7,6 +7,7 @@
  *   C1  The counts that indexes keep are those of the records.
  *   C2  A user owns as many seats of a date as were sold to it.
  *   C3  A date has the seats of its plan, in blocks without a gap; a note stands beside each blocked seat and no other.
+ *   E1, E2  Those of events.c (X5).
  *   D1  The digest that each commit brings up to date is that of the records (so not within a batch). */
 #include "server/core/internal.h"
 
@@ -264,6 +265,34 @@ visit_queue(void *context, const void *record)
 }
 
 static bool
+visit_consumer(void *context, const void *record)
+{
+    struct audit *audit = context;
+    const struct consumer_record *consumer = record;
+    struct house_record house;
+
+    store_get_house(audit->store, 0, &house);
+    CHECK("E2", consumer->consumer_no >= 1 && consumer->consumer_no <= CORE_CONSUMERS_MOST, "consumer",
+          consumer->consumer_no);
+    CHECK("E2", consumer->name[0] != '\0' && consumer->event_no <= house.last_event_no, "consumer",
+          consumer->consumer_no);
+    for (uint64_t no = 1; no < consumer->consumer_no; no++) {
+        const struct consumer_record *other = store_see_consumer(audit->store, no);
+        CHECK("E2", other == NULL || strcmp(other->name, consumer->name) != 0, "consumer", consumer->consumer_no);
+    }
+    return true;
+}
+
+static bool
+check_events(struct audit *audit, const struct house_record *house)
+{
+    CHECK("E1", house->first_event_no >= 1 && house->first_event_no - 1 <= house->history_event_no, "house", 0);
+    CHECK("E1", house->history_event_no <= house->last_event_no, "house", 0);
+    CHECK("E1", house->tick_event_no <= house->last_event_no, "house", 0);
+    return true;
+}
+
+static bool
 check_house(struct audit *audit, const struct house_record *house)
 {
     struct store_counts kept = store_house_counts(audit->store);
@@ -309,7 +338,8 @@ core_audit(const struct core *core, char *why, size_t why_size)
     store_each(core->store, STORE_TABLE_USER, visit_user, &audit);
     store_each(core->store, STORE_TABLE_OWNED, visit_owned, &audit);
     store_each(core->store, STORE_TABLE_QUEUE, visit_queue, &audit);
-    if (audit.sound)
+    store_each(core->store, STORE_TABLE_CONSUMER, visit_consumer, &audit);
+    if (audit.sound && check_events(&audit, &house))
         check_house(&audit, &house);
     if (audit.sound && store_digest(core->store) != store_digest_recount(core->store))
         broken(&audit, "D1 (the running digest is that of the records)", "house", 0);

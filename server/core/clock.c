@@ -165,6 +165,7 @@ core_tick_all(struct core *core)
         queue_no = store_next_queue(core->store, store_see_queue(core->store, queue_no)->queue_id);
     }
     any |= forget_answers(core);
+    any |= events_drop(core);
     return any;
 }
 

@@ -68,6 +68,15 @@ struct core_answer core_query(struct core *core, const struct core_request *requ
  * UINT64_MAX for none. */
 uint64_t core_next_due_ms(const struct core *core, uint64_t now_ms);
 
+/* Events that could be dropped but for the history, which is not known to have taken the oldest in (X5). Whoever knows
+ * better adds a HISTORY_TAKEN to the next batch. *event_no gets the oldest event. */
+enum core_events_need {
+    CORE_EVENTS_AT_EASE,   /* there are none */
+    CORE_EVENTS_WAIT,      /* they are old enough */
+    CORE_EVENTS_PAST_BOUND /* they take more than event_bytes_max: if the history can't help, this is an alarm */
+};
+enum core_events_need core_events_need(const struct core *core, uint64_t now_ms, uint64_t *event_no);
+
 /* Check every invariant by name, recounting from the records. Returns false and says in why which one broke. Reads
  * everything: for tests, simulation and usherd check. */
 bool core_audit(const struct core *core, char *why, size_t why_size);

@@ -9,7 +9,8 @@
  *   payment.c    pay, refund, receipt, history
  *   catalogue.c  what users read; plan.c: seat plans, rows, prices
  *   organiser.c  what the organiser writes; policy.c, client.c
- *   report.c     lookup, events, info
+ *   report.c     lookup, info
+ *   events.c     events, their consumers, and how long they are kept
  *   audit.c      the invariants */
 #ifndef CORE_INTERNAL_H
 #define CORE_INTERNAL_H
@@ -24,6 +25,7 @@
 #define CORE_KEY_ID        1     /* the key that tokens and receipts name */
 #define CORE_QUEUES_MOST   1024u /* the tick looks at each queue */
 #define CORE_CLIENTS_MOST  65536u
+#define CORE_CONSUMERS_MOST 64u /* the tick looks at each */
 #define CORE_PLAN_DATES_MOST 1000u /* dates that one change of a plan's size may touch */
 #define CORE_SEATS_MOST    65536u
 #define CORE_COMMAND_ADMITS 64u /* admissions that one command may set off; the tick does the rest */
@@ -43,6 +45,8 @@ struct core {
     struct answer_row answer;
     uint64_t quiet_answer_no; /* the answer at the expiry's cursor was made at quiet_at_ms: no need to read it again */
     uint64_t quiet_at_ms;
+    uint64_t quiet_event_no; /* the same of the oldest event */
+    uint64_t quiet_event_at_ms;
     uint8_t *reply; /* room for the largest reply */
     size_t reply_size;
     size_t message_count;
@@ -211,6 +215,14 @@ void plan_describe(const struct plan_record *plan, usher_section *section, uint1
 /* Make, extend or cut the blocks of a date to this many seats. The seats that go must be free. */
 void date_resize(struct core *core, uint64_t date_no, uint32_t from_count, uint32_t to_count);
 void catalogue_changed(struct core *core, uint32_t queue_id, uint32_t concert_id, uint32_t date_id);
+
+/* --- events.c --- */
+/* Drop what needs not be kept any more, a bounded number. True if any was. */
+bool events_drop(struct core *core);
+/* What the kept events count against event_bytes_max. */
+uint64_t events_bytes(const struct house_record *house);
+/* Past the bound, and the history has not come to the oldest yet. */
+bool events_are_overdue(const struct core *core, uint64_t history_event_no);
 
 /* --- policy.c --- */
 uint64_t queue_policy(const struct queue_record *queue, enum queue_policy policy);

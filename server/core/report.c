@@ -1,4 +1,4 @@
-/* report.c: what can be asked afterwards: an answer by its request id, events, the house's figures (X3, X5). */
+/* report.c: what can be asked afterwards: an answer by its request id, the house's figures (X3). */
 #include "server/core/internal.h"
 
 usher_result
@@ -30,42 +30,6 @@ core_lookup(struct core *core, const struct core_request *request, const void *b
     return USHER_OK;
 }
 
-usher_result
-core_events(struct core *core, const struct core_request *request, const void *body, void *out)
-{
-    const usher_events_request *ask = body;
-    usher_events_reply *reply = out;
-    uint64_t limit = sizeof reply->event / sizeof *reply->event;
-    struct event_row row;
-
-    (void)request;
-    if (ask->limit != 0 && ask->limit < limit)
-        limit = ask->limit;
-    reply->first_event_no = core->house.first_event_no;
-    reply->last_event_no = core->house.last_event_no;
-    uint64_t event_no = ask->after_event_no + 1;
-    if (ask->after_event_no != UINT64_MAX && event_no < core->house.first_event_no)
-        return core_refuse_detail(core, USHER_EVENTS_LOST, core->house.first_event_no);
-    for (; ask->after_event_no != UINT64_MAX && event_no <= core->house.last_event_no; event_no++) {
-        if (reply->event_count == limit || !store_read_event(core->store, event_no, &row))
-            break;
-        reply->event[reply->event_count++] = (usher_event){.event_no = row.event_no,
-                                                           .at_ms = row.at_ms,
-                                                           .kind = row.kind,
-                                                           .user = row.user,
-                                                           .queue_id = row.queue_id,
-                                                           .position = row.position,
-                                                           .concert_id = row.concert_id,
-                                                           .date_id = row.date_id,
-                                                           .seat_no = row.seat_no,
-                                                           .reservation_id = row.reservation_id,
-                                                           .payment_id = row.payment_id,
-                                                           .refund_id = row.refund_id,
-                                                           .amount = row.amount};
-    }
-    return USHER_OK;
-}
-
 /* What the process measures of its turns the shell adds: the core has no clock. */
 usher_result
 core_figures(struct core *core, const struct core_request *request, const void *body, void *out)
@@ -92,6 +56,7 @@ core_info(struct core *core, const struct core_request *request, const void *bod
     const struct house_record *house = &core->house;
     struct store_counts counts = store_house_counts(core->store);
     struct store_figures figures = store_figures(core->store);
+    uint64_t history_event_no = store_consumer_cursor(core->store);
 
     (void)request;
     *reply = (usher_info_reply){
@@ -108,11 +73,15 @@ core_info(struct core *core, const struct core_request *request, const void *bod
         .sales = house->sales,
         .ledger_sum = house->top_ups + house->sales + store_balance_sum(core->store),
         .last_event_no = house->last_event_no,
-        .history_event_no = store_consumer_cursor(core->store),
+        .history_event_no = history_event_no,
         .answer_count = store_answer_count(core->store),
         .journal_count = figures.journal_count,
         .store_bytes = figures.store_bytes,
         .digest = ask->digest ? store_digest(core->store) : 0,
+        .first_event_no = house->first_event_no,
+        .event_bytes = events_bytes(house),
+        .consumer_count = store_record_count(core->store, STORE_TABLE_CONSUMER),
+        .events_overdue = events_are_overdue(core, history_event_no),
     };
     for (uint64_t queue_no = store_first_queue(core->store); queue_no != 0;) {
         reply->waiting_count += store_waiting_count(core->store, queue_no);

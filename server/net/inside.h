@@ -130,6 +130,7 @@ struct net {
     uint32_t revoked_count;
     uint64_t stamp_ms; /* of the replies that are written now */
     uint64_t last_event_no;
+    bool events_overdue; /* the alarm was given */
     uint64_t followed_clients;  /* store_followed_count of the clients when they were looked at last */
     uint64_t readers_at_ms;     /* when killed readers were last looked for */
     bool current;               /* the turn has followed what other instances had committed */

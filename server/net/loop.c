@@ -6,7 +6,8 @@
  *     carry_out_queries       on the state after it
  *     watch_run               what the subscriptions of all connections have to be told
  *     seal, flush             proofs, then every reply and push leaves
- *     end_turn                cut the revoked, add the queries' traces to the next batch, set the timers
+ *     end_turn                cut the revoked, add the queries' traces and what the history has told to the next
+ *                             batch, set the timers
  *
  * Timers: the next due moment of the core (a batch without commands), the sweep of the connections' deadlines, and a
  * quiet moment in which the store writes older changes back. */
@@ -292,6 +293,36 @@ add_traces(struct net *net)
     net->trace_count = 0;
 }
 
+/* X5: events could go but for the history. It may have come further than the core knows: then tell it. Else, past the
+ * bound, somebody has to be told. After a fault it waits as what is due does. */
+static void
+tell_of_history(struct net *net)
+{
+    static const struct core_asker server = {.role = USHER_ROLE_ADMIN};
+    uint64_t now_ms = net_now(net), oldest = 0;
+    enum core_events_need need = core_events_need(net->config.core, now_ms, &oldest);
+    usher_history_taken_request taken = {0};
+    bool overdue = false;
+
+    if (now_ms < net->due_not_before_ms)
+        return;
+    if (need != CORE_EVENTS_AT_EASE)
+        taken.event_no = store_consumer_cursor(net->config.store);
+    if (need != CORE_EVENTS_AT_EASE && taken.event_no >= oldest)
+        net->again |=
+            commit_add(net->config.commit, usher_message_of(USHER_OPCODE_HISTORY_TAKEN), &server, &taken, TAG_TRACE);
+    else
+        overdue = need == CORE_EVENTS_PAST_BOUND;
+    if (overdue == net->events_overdue)
+        return;
+    net->events_overdue = overdue;
+    if (overdue)
+        net->config.log(LOG_ALERT, "events_overdue", "oldest=%llu history=%llu", (unsigned long long)oldest,
+                        (unsigned long long)taken.event_no);
+    else
+        net->config.log(LOG_NOTICE, "events_overdue_no_more", "oldest=%llu", (unsigned long long)oldest);
+}
+
 static void
 set_due_timer(struct net *net)
 {
@@ -351,6 +382,7 @@ turn(struct net *net)
     follow_clients(net);
     connection_bury_dead(net);
     add_traces(net);
+    tell_of_history(net);
     set_due_timer(net);
     stages_end(stages);
     return true;

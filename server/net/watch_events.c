@@ -2,8 +2,14 @@
  *
  * A page is pushed whenever the connection's output has room for it, so nothing is ever dropped or sent twice: a reader
  * that is slow is merely further behind, and goes on where it stopped. Kinds that are not wanted are passed over; a
- * page without events tells the cursor now and then, so that a client that comes back does not begin far behind. */
+ * page without events tells the cursor now and then, so that a client that comes back does not begin far behind.
+ *
+ * With a consumer's name the cursor begins behind what that consumer has acknowledged. From then on it is the
+ * subscription's own: acknowledging is the client's business, and a subscription that falls behind what is kept ends
+ * with EVENTS_LOST. */
 #include "server/net/watch.h"
+
+#include <string.h>
 
 #define PAGES_PASSED_OVER 8u    /* read in one look without a wanted event */
 #define TELL_CURSOR       1024u /* events passed over since the last push */
@@ -84,15 +90,18 @@ static usher_result
 ask(struct net *net, struct watch_opening *opening)
 {
     const usher_watch_events_request *body = opening->body;
-    const usher_events_request request = {.after_event_no = body->after_event_no, .limit = 1};
-    const struct core_answer answer = net_ask(net, USHER_OPCODE_EVENTS, &opening->pending->asker, &request);
+    usher_events_request request = {.after_event_no = body->after_event_no, .limit = 1};
 
+    memcpy(request.consumer, body->consumer, sizeof request.consumer);
+    const struct core_answer answer = net_ask(net, USHER_OPCODE_EVENTS, &opening->pending->asker, &request);
     if (answer.result != USHER_OK) {
         opening->refusal = *(const usher_refusal *)answer.reply;
         return answer.result;
     }
-    opening->reply.events.first_event_no = ((const usher_events_reply *)answer.reply)->first_event_no;
-    opening->reply.events.last_event_no = ((const usher_events_reply *)answer.reply)->last_event_no;
+    const usher_events_reply *page = answer.reply;
+    opening->reply.events = (usher_watch_events_reply){.first_event_no = page->first_event_no,
+                                                       .last_event_no = page->last_event_no,
+                                                       .after_event_no = page->after_event_no};
     return USHER_OK;
 }
 
@@ -102,7 +111,7 @@ begin(struct net *net, struct subscription *made, const struct watch_opening *op
     const usher_watch_events_request *body = opening->body;
     struct watch *watch = net->watch;
 
-    made->events.cursor = body->after_event_no;
+    made->events.cursor = opening->reply.events.after_event_no;
     made->events.kinds = body->kinds;
     made->events.next = watch->first_of_events;
     if (made->events.next != NULL)

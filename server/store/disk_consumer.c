@@ -104,8 +104,8 @@ read_events(struct disk *disk, uint32_t most, struct intake *intake)
         if (error != 0)
             break;
         if (!disk_value_good(STORE_TABLE_EVENT, &key, &value, &size) ||
-            !history_fill(HISTORY_INDEX_EVENT, value.mv_data, size, &event))
-            error = MDB_CORRUPTED;
+            !history_fill(HISTORY_INDEX_EVENT, value.mv_data, size, &event) || event.event_no != intake->cursor + 1)
+            error = MDB_CORRUPTED; /* a gap as well: what has not been taken in is never dropped (X5) */
         else
             error = take_event(disk, txn, intake, &event);
     }

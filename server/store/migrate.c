@@ -3,6 +3,8 @@
  *     1   the first
  *     2   a queue keeps the downtimes that put its deadlines off, the house has the policy restart_grace_ms (X2)
  *     3   a block may be taken, and stands on a sold seat then: a byte of its note that was 0 says so (H8)
+ *     4   named consumers of events, a table of their own; the house knows how far the history has come, and has the
+ *         policies event_days and event_bytes_max (X5)
  *
  * To change a record: raise STORE_SCHEMA, add a row here with the sizes of the records as they were, and record a store
  * of the old schema in tests/data. What a step knows of an old schema it says in numbers, since the structs of
@@ -58,6 +60,27 @@ run_2(struct disk *disk, MDB_txn *txn)
     return 0;
 }
 
+/* --- from 3 to 4 ------------------------------------------------------------------------------ */
+#define HOUSE_SIZE_4     424u /* two numbers of events, zero, at the end */
+#define EVENT_POLICIES   256u /* where event_days and event_bytes_max stand in the house record */
+#define EVENT_DAYS_USUAL UINT64_C(7)
+#define EVENT_BYTES_MAX  UINT64_C(4294967296)
+
+static void
+make_house_4(void *new_record, const void *old_record)
+{
+    const uint64_t policies[] = {EVENT_DAYS_USUAL, EVENT_BYTES_MAX};
+
+    memcpy(new_record, old_record, HOUSE_SIZE_2);
+    memcpy((uint8_t *)new_record + EVENT_POLICIES, policies, sizeof policies);
+}
+
+static int
+run_3(struct disk *disk, MDB_txn *txn)
+{
+    return migrate_records(disk, txn, STORE_TABLE_HOUSE, HOUSE_SIZE_2, HOUSE_SIZE_4, make_house_4);
+}
+
 /* --- the steps -------------------------------------------------------------------------------- */
 static const struct migration steps[] = {
     {1,
@@ -88,12 +111,26 @@ static const struct migration steps[] = {
       [STORE_TABLE_OWNED] = 16,
       [STORE_TABLE_CLIENT] = 120},
      run_2},
+    {3,
+     {[STORE_TABLE_HOUSE] = HOUSE_SIZE_2,
+      [STORE_TABLE_QUEUE] = QUEUE_SIZE_2,
+      [STORE_TABLE_CONCERT] = 184,
+      [STORE_TABLE_PLAN] = 2072,
+      [STORE_TABLE_DATE] = 144,
+      [STORE_TABLE_BLOCK] = 560,
+      [STORE_TABLE_NOTE] = 64,
+      [STORE_TABLE_USER] = 56,
+      [STORE_TABLE_TICKET] = 64,
+      [STORE_TABLE_HOLD] = 64,
+      [STORE_TABLE_OWNED] = 16,
+      [STORE_TABLE_CLIENT] = 120},
+     run_3},
 };
 _Static_assert(sizeof steps / sizeof *steps == STORE_SCHEMA - 1, "a step for each schema before this one");
 
 /* The records of this schema. When one of these fails, a stored form has changed: see above what that takes. */
 #define SIZE_STAYS(type, size) _Static_assert(sizeof(struct type) == (size), "raise STORE_SCHEMA and add a step")
-SIZE_STAYS(house_record, 408);
+SIZE_STAYS(house_record, HOUSE_SIZE_4);
 SIZE_STAYS(queue_record, QUEUE_SIZE_2);
 SIZE_STAYS(concert_record, 184);
 SIZE_STAYS(plan_record, 2072);
@@ -105,6 +142,7 @@ SIZE_STAYS(ticket_record, 64);
 SIZE_STAYS(hold_record, 64);
 SIZE_STAYS(owned_record, 16);
 SIZE_STAYS(client_record, 120);
+SIZE_STAYS(consumer_record, 72);
 SIZE_STAYS(entry_row, 72);
 SIZE_STAYS(payment_row, 560);
 SIZE_STAYS(refund_row, 560);

@@ -2,7 +2,7 @@
  *
  *   house ── counters, accounts, policies
  *   queue ──< ticket >── user ──< hold >── seat of a block >── date >── concert >── queue
- *   plan  ──< date                └──< owned                     client
+ *   plan  ──< date                └──< owned                     client ──< consumer
  *
  * Two kinds of time. Fields named `..._at_ms` are moments of the running clock (ms since 1970). Fields named
  * `..._due` are moments of the queue's sale clock, which stands still while the queue is frozen (Q9):
@@ -17,7 +17,7 @@
 
 #include "protocol/protocol.h"
 
-#define STORE_SCHEMA 3u /* migrate.c says what each was */
+#define STORE_SCHEMA 4u /* migrate.c says what each was */
 
 /* --- records in memory ------------------------------------------------------------------------ */
 enum house_policy {
@@ -53,6 +53,8 @@ struct house_record {
     int64_t top_ups;          /* the house accounts; signed (M1) */
     int64_t sales;
     uint64_t policy[HOUSE_POLICY_ROOM];
+    uint64_t history_event_no; /* the history is known to have taken in every event up to this one (X5) */
+    uint64_t tick_event_no;    /* the last event before the last batch: what is dropped keeps pace with what is made */
 };
 
 #define QUEUE_SAMPLES 8
@@ -188,6 +190,15 @@ struct client_record {
     usher_key client_key; /* zero while invited */
     usher_key code_hash;
     uint64_t since_ms;
+};
+
+struct consumer_record {
+    uint64_t consumer_no; /* 1 to CORE_CONSUMERS_MOST: its place, the first that was free */
+    char name[32];
+    uint64_t event_no; /* it is done with all events up to this one */
+    uint64_t since_ms;
+    uint64_t acknowledged_at_ms; /* 0 for never */
+    uint64_t client_no;          /* who made it; 0 in a house without clients */
 };
 
 /* --- history ---------------------------------------------------------------------------------- */

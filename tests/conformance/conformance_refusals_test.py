@@ -20,7 +20,6 @@ ELSEWHERE = {
     "GOING_AWAY": "drain_test: whether the server still reads is a race that a stranger need not win",
     "STORAGE_FAULT": "fault_test: no client can bring it about",
     "STORAGE_FULL": "full_test: no client can bring it about at will",
-    "EVENTS_LOST": "scene_house_test: events are kept for days",
     "SLOW_CONSUMER": "watch_test: no reply has it, only a push to who does not read",
 }
 MEETS = {}
@@ -371,6 +370,41 @@ def a_connection_watches_no_more_than_it_may():  # test
         assert admin.ask("UNWATCH", subscription=1000) == {"was_open": "yes"}
         assert admin.ask("UNWATCH", subscription=1000) == {"was_open": "no"}
         watch(1002)()
+
+
+@meets("ROLE_REFUSED", "CONSUMER_NOT_FOUND", "EVENT_NOT_YET", "EVENTS_LOST", "CATALOGUE_INVALID", "TOO_MANY")
+def a_consumer_is_told_what_it_has_missed():  # test
+    """X5: a consumer goes on from its cursor; what is past the bound is lost to it, and it learns from where."""
+    with House("--quiet") as house:
+        admin = house.admin()
+        observer = enrol(house, admin, "observer")
+        made = admin.do("PUT_CONSUMER", consumer="ledger")
+        assert made == {"created": "yes", "event_no": 0}
+        again = admin.do("PUT_CONSUMER", consumer="ledger", after_event_no=1)
+        assert again == {"created": "no", "event_no": 0}
+        observer.refused("ROLE_REFUSED", "ACKNOWLEDGE", request_id=new_id(), consumer="ledger", event_no=1)
+        admin.refused("CONSUMER_NOT_FOUND", "ACKNOWLEDGE", request_id=new_id(), consumer="nobody", event_no=1)
+        last = admin.refused("EVENT_NOT_YET", "ACKNOWLEDGE", request_id=new_id(), consumer="ledger", event_no=1 << 40)
+        admin.refused("CATALOGUE_INVALID", "PUT_CONSUMER", request_id=new_id())
+        for number in range(63):
+            admin.do("PUT_CONSUMER", consumer=f"c{number}")
+        assert admin.refused("TOO_MANY", "PUT_CONSUMER", request_id=new_id(), consumer="c63")["detail"] == 64
+        assert admin.do("ACKNOWLEDGE", consumer="ledger", event_no=last["detail"]) == {"event_no": last["detail"]}
+        page = admin.ask("EVENTS", consumer="ledger")
+        assert page["after_event_no"] == last["detail"]
+        assert page["event"][0]["event_no"] == last["detail"] + 1
+
+        admin.do("SET_POLICY", name="event_bytes_max", value=4096)
+        while admin.ask("EVENTS", after_event_no=(1 << 64) - 1)["first_event_no"] < last["detail"] + 3:
+            admin.do("CHARGE", user=new_user(), amount=1)
+        admin.do("SET_POLICY", name="event_bytes_max", value=1 << 32)  # from here on nothing is dropped
+        first = admin.refused("EVENTS_LOST", "WATCH_EVENTS", consumer="ledger")["detail"]
+        row = admin.ask("CONSUMERS", consumer="ledger")["row"][0]
+        assert row["event_no"] == last["detail"] and row["lost_count"] >= 2, row
+        admin.do("ACKNOWLEDGE", consumer="ledger", event_no=first - 1)
+        assert admin.ask("WATCH_EVENTS", consumer="ledger")["after_event_no"] == first - 1
+        assert admin.do("REMOVE_CONSUMER", consumer="ledger") == {"event_no": first - 1}
+        admin.refused("CONSUMER_NOT_FOUND", "EVENTS", consumer="ledger")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,8 @@ static const struct {
     {"holds_per_user", false, 1, 16},       {"charge_max", false, 1000, USHER_POINTS_MAX},
     {"request_id_days", false, 1, 3},       {"tick_max", false, 1, 1000},
     {"token_ms_max", false, 60000, DAY_MS}, {"ended_keep_ms", false, 1000, 3600000},
-    {"restart_grace_ms", false, 0, 120000}, {"admit_batch", true, 1, 60},
+    {"restart_grace_ms", false, 0, 120000}, {"event_days", false, 1, 3},
+    {"event_bytes_max", false, 4096, 200000}, {"admit_batch", true, 1, 60},
     {"admit_interval_ms", true, 50, 30000}, {"active_max", true, 0, 60},
     {"claim_ms", true, 0, 120000},          {"waiting_lease_ms", true, 2100, 600000},
     {"active_ms", true, 2000, 600000},      {"active_total_ms", true, 2000, 1800000},
@@ -285,6 +286,56 @@ change_client(struct generator *generator)
     }
 }
 
+/* --- consumers of events (X5) --------------------------------------------------------------------------- */
+static const char *
+some_consumer(struct generator *generator)
+{
+    static const char *const names[] = {"ledger", "mailer", "audit", "door", ""};
+
+    return names[draw(generator, chance(generator, 20) ? 5 : 4)];
+}
+
+static void
+put_or_remove_consumer(struct generator *generator, struct step *step)
+{
+    const struct model *model = generator->model;
+    usher_put_consumer_request put = {.after_event_no = draw(generator, 2) == 0 ? 0 : UINT64_MAX};
+    usher_remove_consumer_request removal = {0};
+
+    if (chance(generator, 300))
+        put.after_event_no = draw(generator, model->event.count + 3);
+    snprintf(put.consumer, sizeof put.consumer, "%s", some_consumer(generator));
+    memcpy(removal.consumer, put.consumer, sizeof removal.consumer);
+    if (chance(generator, 250))
+        say(generator, step, USHER_OPCODE_REMOVE_CONSUMER, &removal);
+    else
+        say(generator, step, USHER_OPCODE_PUT_CONSUMER, &put);
+}
+
+/* Consumers come and go, acknowledge a little or all, twice, or too much. */
+static void
+change_consumer(struct generator *generator)
+{
+    struct step step = admin_step(generator);
+    const struct model *model = generator->model;
+    usher_acknowledge_request body = {.event_no = draw(generator, model->event.count + 2)};
+
+    if (chance(generator, 400))
+        step.actor = ACTOR_GATE;
+    if (chance(generator, 300)) {
+        put_or_remove_consumer(generator, &step);
+        return;
+    }
+    if (chance(generator, 300)) {
+        say(generator, &step, USHER_OPCODE_HISTORY_TAKEN, &(usher_history_taken_request){model->consumed});
+        return;
+    }
+    if (chance(generator, 500))
+        body.event_no = model->event.count;
+    snprintf(body.consumer, sizeof body.consumer, "%s", some_consumer(generator));
+    say(generator, &step, USHER_OPCODE_ACKNOWLEDGE, &body);
+}
+
 /* Where everything is sold nothing happens any more: the house gives seats back, or adds a date. */
 static void
 make_room(struct generator *generator)
@@ -313,7 +364,8 @@ void
 admin_commands(struct generator *generator)
 {
     static const struct weighted turns[] = {{15, change_catalogue}, {20, change_policy}, {20, change_mode},
-                                            {20, change_block},     {4, change_client},  {40, make_room}};
+                                            {20, change_block},     {4, change_client},  {40, make_room},
+                                            {12, change_consumer}};
 
     act_one_of(generator, turns, sizeof turns / sizeof *turns);
 }
@@ -406,13 +458,36 @@ ask_policies(struct generator *generator, struct step *step)
     say(generator, step, USHER_OPCODE_POLICIES, &body);
 }
 
+static void
+ask_events(struct generator *generator, struct step *step)
+{
+    const struct model *model = generator->model;
+    usher_events_request body = {.after_event_no = draw(generator, model->event.count + 3),
+                                 .limit = (uint16_t)draw(generator, 20)};
+
+    step->actor = ACTOR_GATE;
+    if (chance(generator, 500)) /* near what is kept */
+        body.after_event_no = model->events_gone + draw(generator, 4) - (model->events_gone > 0 ? 1 : 0);
+    if (chance(generator, 300))
+        snprintf(body.consumer, sizeof body.consumer, "%s", some_consumer(generator));
+    say(generator, step, USHER_OPCODE_EVENTS, &body);
+}
+
+static void
+ask_consumers(struct generator *generator, struct step *step)
+{
+    usher_consumers_request body = {0};
+
+    if (chance(generator, 300))
+        snprintf(body.consumer, sizeof body.consumer, "%s", some_consumer(generator));
+    say(generator, step, USHER_OPCODE_CONSUMERS, &body);
+}
+
 void
 admin_asks(struct generator *generator)
 {
     struct step step = admin_step(generator);
-    uint64_t events = generator->model->event.count;
-
-    switch (draw(generator, 9)) {
+    switch (draw(generator, 10)) {
     case 0:
     case 1:
         ask_ledger(generator, &step);
@@ -424,10 +499,7 @@ admin_asks(struct generator *generator)
             say(generator, &step, USHER_OPCODE_INFO, &(usher_info_request){0});
         return;
     case 3:
-        step.actor = ACTOR_GATE;
-        say(generator, &step, USHER_OPCODE_EVENTS,
-            &(usher_events_request){.after_event_no = draw(generator, events + 3),
-                                    .limit = (uint16_t)draw(generator, 20)});
+        ask_events(generator, &step);
         return;
     case 4:
     case 5:
@@ -440,6 +512,9 @@ admin_asks(struct generator *generator)
         return;
     case 7:
         say(generator, &step, USHER_OPCODE_PING, &(usher_ping_request){draw(generator, UINT64_MAX)});
+        return;
+    case 8:
+        ask_consumers(generator, &step);
         return;
     default:
         ask_catalogue(generator, &step);

@@ -72,6 +72,9 @@ bool model_accept(struct model *model, const usher_message *message, struct mode
 /* The history consumer took in up to most events more. */
 void model_consume(struct model *model, uint32_t most);
 
+/* How far it has come. */
+uint64_t model_consumed(const struct model *model);
+
 /* All events so far, by number from 1. */
 const usher_event *model_all_events(const struct model *model, uint64_t *count);
 /* The last stamp; batches so far. */

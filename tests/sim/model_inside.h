@@ -6,6 +6,7 @@
  *   model_money.c  points, payments, refunds
  *   model_house.c  queues, policies, blocked seats, clients
  *   model_plan.c   plans, concerts, dates
+ *   model_events.c events, who consumes them, which are kept
  *   model_read.c   what can only be read */
 #ifndef SIM_MODEL_INSIDE_H
 #define SIM_MODEL_INSIDE_H
@@ -168,6 +169,12 @@ struct m_client {
     uint64_t since_ms;
 };
 
+struct m_consumer {
+    char name[32]; /* "": a free place */
+    uint64_t event_no, since_ms, acknowledged_ms;
+    uint32_t client_no;
+};
+
 struct m_answer {
     uint64_t scope;
     usher_id id;
@@ -195,6 +202,9 @@ struct model {
     LIST(usher_event) event;        /* index = event - 1 */
     LIST(struct m_answer) answer;   /* index = answer */
     uint64_t refunds, consumed, first_answer, answers_kept;
+    struct m_consumer consumer[64];
+    uint64_t events_gone, events_at_tick; /* how many are no longer kept; how many there were at the last tick */
+    uint64_t history_known;               /* what the house was told of how far the history has come */
     int64_t top_ups, sales;
     struct m_map {
         uint64_t *keys;
@@ -261,6 +271,10 @@ void m_place_end(struct model *model, struct m_queue *queue, uint64_t position, 
 void m_place_extend(struct model *model, struct m_queue *queue, uint64_t position, uint64_t *hold_due);
 void m_admit(struct model *model, struct m_queue *queue, uint32_t most);
 void m_end_due_of_user(struct model *model, uint32_t user);
+
+/* --- model_events.c --- */
+bool m_drop_events(struct model *model); /* at a tick; whether any went */
+uint64_t m_event_bytes(const struct model *model);
 
 /* --- model_seat.c --- */
 struct m_queue *m_queue_of(struct model *model, const struct m_date *date);

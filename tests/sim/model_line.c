@@ -437,7 +437,8 @@ tick(struct model *model, uint64_t stamp_ms)
     model->budget = (uint32_t)model->policy[HOUSE_tick_max];
     for (struct m_queue *queue = m_queue_next(model, -1); queue != NULL; queue = m_queue_next(model, queue->id))
         any |= tick_queue(model, queue);
-    return forget_answers(model) || any;
+    any |= forget_answers(model);
+    return m_drop_events(model) || any;
 }
 
 void

@@ -1,4 +1,4 @@
-/* model_read.c: what can only be read: answers by request id, events, the house's figures; and what of a reply the
+/* model_read.c: what can only be read: answers by request id, the house's figures; and what of a reply the
  * rules leave to the server. */
 #include "tests/sim/model_inside.h"
 
@@ -36,23 +36,6 @@ model_lookup(struct model *model, const struct model_request *request, const voi
 }
 
 usher_result
-model_events(struct model *model, const struct model_request *request, const void *body, void *out)
-{
-    const usher_events_request *ask = body;
-    usher_events_reply *reply = out;
-    uint64_t most = sizeof reply->event / sizeof *reply->event;
-
-    (void)request;
-    if (ask->limit != 0 && ask->limit < most)
-        most = ask->limit;
-    reply->first_event_no = 1;
-    reply->last_event_no = model->event.count;
-    for (uint64_t i = ask->after_event_no; i < model->event.count && reply->event_count < most; i++)
-        reply->event[reply->event_count++] = model->event.at[i];
-    return USHER_OK;
-}
-
-usher_result
 model_figures(struct model *model, const struct model_request *request, const void *body, void *out)
 {
     (void)model;
@@ -80,7 +63,13 @@ model_info(struct model *model, const struct model_request *request, const void 
                                 .sales = model->sales,
                                 .last_event_no = model->event.count,
                                 .history_event_no = model->consumed,
-                                .answer_count = model->answers_kept};
+                                .answer_count = model->answers_kept,
+                                .first_event_no = model->events_gone + 1,
+                                .event_bytes = m_event_bytes(model),
+                                .events_overdue = model->consumed <= model->events_gone &&
+                                                  m_event_bytes(model) > model->policy[HOUSE_event_bytes_max]};
+    for (size_t i = 0; i < sizeof model->consumer / sizeof *model->consumer; i++)
+        reply->consumer_count += model->consumer[i].name[0] != '\0';
     for (size_t i = 0; i < model->queue.count; i++) {
         reply->waiting_count += model->queue.at[i].waiting;
         reply->active_count += model->queue.at[i].active;

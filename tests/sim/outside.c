@@ -296,6 +296,7 @@ outside_take(struct outside *outside, const usher_event *event, char *why, size_
     case USHER_EVENT_CATALOGUE_CHANGED:
     case USHER_EVENT_POLICY_CHANGED:
     case USHER_EVENT_CLIENT_CHANGED:
+    case USHER_EVENT_CONSUMER_CHANGED:
     case USHER_EVENT_RESUMED:
         return true;
     case USHER_event_kind_end_:

@@ -161,7 +161,7 @@ ask_house(void *context, uint16_t opcode, const usher_uuid *user, const void *bo
 static bool
 is_same_event(const usher_event *one, const usher_event *other)
 {
-    const usher_layout *layout = usher_message_of(USHER_OPCODE_EVENTS)->reply->fields[2].item;
+    const usher_layout *layout = usher_push_of(USHER_PUSH_EVENTS)->body->fields[2].item;
     uint8_t bytes[2][128];
     size_t size = usher_encode(layout, one, bytes[0], sizeof bytes[0]);
 

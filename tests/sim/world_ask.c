@@ -230,6 +230,19 @@ fill_words(const struct step *step, const usher_layout *layout, uint8_t *body)
     }
 }
 
+/* The server tells of no more than the history has done; a tape from which steps were taken may say more. */
+static void
+fill_taken(const struct world *world, const struct step *step, uint8_t *body)
+{
+    usher_history_taken_request *taken = (usher_history_taken_request *)(void *)body;
+    uint64_t consumed = model_consumed(world->model);
+
+    if (step->opcode != USHER_OPCODE_HISTORY_TAKEN || taken->event_no <= consumed)
+        return;
+    taken->event_no = consumed;
+    usher_encode(usher_message_of(step->opcode)->request, taken, world->tape->bytes + step->body, step->body_size);
+}
+
 /* What counts as the body (M3): opcode, user and every field but the token. */
 static uint64_t
 hash_body(struct world *world, const struct world_ask *ask, uint8_t *body)
@@ -279,6 +292,7 @@ world_prepare(struct world *world, uint32_t number)
     if (step->omitted)
         return;
     fill_words(step, message->request, body);
+    fill_taken(world, step, body);
     ask.body_hash = hash_body(world, &ask, body);
     world->bodies_size += size;
     world->asks[world->ask_count++] = ask;

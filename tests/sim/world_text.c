@@ -190,7 +190,7 @@ void
 text_of_events(char *out, size_t size, const usher_event *events, uint64_t count)
 {
     static char text[256];
-    const usher_layout *layout = usher_message_of(USHER_OPCODE_EVENTS)->reply->fields[2].item;
+    const usher_layout *layout = usher_push_of(USHER_PUSH_EVENTS)->body->fields[2].item;
 
     out[0] = '\0';
     for (uint64_t i = 0; i < count; i++) {

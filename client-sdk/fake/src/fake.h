@@ -7,7 +7,7 @@
  *        │
  *     ask.c      one request: role, token, request id, dispatch
  *        │
- *     line.c sale.c money.c  the handlers ──> house.c  tables, clock, events      watch.c  subscriptions */
+ *     line.c sale.c money.c events.c  the handlers ──> house.c  tables, clock, events      watch.c  subscriptions */
 #ifndef USHER_FAKE_INSIDE_H
 #define USHER_FAKE_INSIDE_H
 
@@ -75,6 +75,13 @@ struct fake_history {
     usher_history_row row;
 };
 
+/* A named consumer of events. */
+struct fake_consumer {
+    char name[32];
+    usher_uuid client; /* who made it: the beginning of its key */
+    uint64_t event_no, since_ms, acknowledged_at_ms;
+};
+
 /* A request id, and the answer that is remembered under it. */
 struct fake_answer {
     usher_fake_request seen;
@@ -130,6 +137,7 @@ struct usher_fake {
     FAKE_LIST(struct fake_account) accounts;
     FAKE_LIST(struct fake_history) history;
     FAKE_LIST(usher_event) events;
+    FAKE_LIST(struct fake_consumer) consumers;
     FAKE_LIST(struct fake_answer) answers;
     FAKE_LIST(struct fake_enrolment) enrolments;
     FAKE_LIST(struct fake_late) late;
@@ -206,6 +214,10 @@ fake_handler *fake_handler_of(unsigned opcode);
 /* The date that a request with this token names and wants seats of, or why not. */
 usher_result fake_date_on_sale(usher_fake *fake, const struct fake_ask *ask, uint32_t concert_id, uint32_t date_id,
                                struct fake_date **date);
+
+/* --- events.c -------------------------------------------------------------------------------------------- */
+/* Where reading begins: behind this event, or behind what the consumer of this name, if any, has acknowledged. */
+usher_result fake_first_cursor(usher_fake *fake, const char *name, uint64_t after_event_no, uint64_t *cursor);
 
 /* --- line.c ---------------------------------------------------------------------------------------------- */
 void fake_describe_place(usher_fake *fake, const struct fake_place *place, usher_place_reply *reply);

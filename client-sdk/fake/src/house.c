@@ -175,6 +175,7 @@ fake_free(usher_fake *fake)
     free(fake->accounts.item);
     free(fake->history.item);
     free(fake->events.item);
+    free(fake->consumers.item);
     free(fake->answers.item);
     free(fake->enrolments.item);
     free(fake->late.item);

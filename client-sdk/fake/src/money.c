@@ -347,18 +347,3 @@ fake_lookup(usher_fake *fake, struct fake_ask *ask, const void *body, void *answ
     }
     return USHER_REQUEST_NOT_FOUND;
 }
-
-usher_result
-fake_events(usher_fake *fake, struct fake_ask *ask, const void *body, void *answer)
-{
-    const usher_events_request *request = body;
-    usher_events_reply *reply = answer;
-    uint64_t limit = request->limit > 0 && request->limit < 128 ? request->limit : 128;
-
-    (void)ask;
-    reply->first_event_no = fake->events.count > 0 ? 1 : 0;
-    reply->last_event_no = fake->events.count;
-    for (uint64_t no = request->after_event_no; no < fake->events.count && reply->event_count < limit; no++)
-        reply->event[reply->event_count++] = fake->events.item[no];
-    return USHER_OK;
-}

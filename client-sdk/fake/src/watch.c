@@ -123,14 +123,16 @@ fake_watch_events(usher_fake *fake, struct fake_ask *ask, const void *body, void
     const usher_watch_events_request *request = body;
     usher_watch_events_reply *reply = answer;
     struct fake_watch *watch;
-    usher_result result = open_watch(ask, &watch);
+    usher_result result = fake_first_cursor(fake, request->consumer, request->after_event_no, &reply->after_event_no);
 
+    if (result == USHER_OK)
+        result = open_watch(ask, &watch);
     if (result != USHER_OK)
         return result;
-    reply->first_event_no = fake->events.count > 0 ? 1 : 0;
+    reply->first_event_no = 1;
     reply->last_event_no = fake->events.count;
     if (watch != NULL) {
-        watch->cursor = request->after_event_no;
+        watch->cursor = reply->after_event_no;
         watch->kinds = request->kinds;
     }
     return USHER_OK;
