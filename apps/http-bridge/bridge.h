@@ -1,0 +1,35 @@
+/* bridge.h: what the parts of usher-http share: the server of HTTP and the handle of the SDK, in one loop.
+ *
+ *   http.h             HTTP itself                      operations.c   /livez, /readyz, /metrics, on their own listener
+ *   routes.def         who answers what                 sdk.c          the handle, how it stands
+ *   options.def        the command line                 main.c         start, drain, stop */
+#ifndef BRIDGE_H
+#define BRIDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <usher.h>
+#include <usher_libevent.h>
+
+#include "http.h"
+#include "options.h"
+
+struct bridge {
+    struct options options;
+    struct event_base *base;
+    struct http *http;
+    usher_async *usher; /* for handlers: usher_async_call(bridge->usher, ...) with the exchange as its context */
+    struct usher_libevent adapter;
+    usher_state state; /* of the handle, as it said last */
+    uint64_t state_count[USHER_STATE_CLOSED + 1];
+};
+
+/* The bridge of a handler. */
+static inline struct bridge *
+bridge_of(const struct http_exchange *exchange)
+{
+    return http_context(exchange);
+}
+
+#endif
