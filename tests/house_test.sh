@@ -70,12 +70,15 @@ programs_on_the_sdk_include_its_public_header_alone() # test
     never '"(\.\./)*(server|apps|tests)/' client-sdk
 }
 
-# F2: the store alone knows LMDB, net alone knows libevent, and the machine of the rules knows neither. The SDK needs no
-# loop; its adapters, which are headers for those who have one, name theirs.
+# F2: the store alone knows LMDB, net and the bridge alone know libevent, and the machine of the rules knows neither. The
+# SDK needs no loop; its adapters, which are headers for those who have one, name theirs. One file knows the parser of HTTP.
 each_library_is_used_where_it_belongs() # test
 {
     never '<lmdb\.h>' protocol server/core server/commit server/net client-sdk apps
-    never '<event' protocol server/core server/commit server/store client-sdk/src client-sdk/include client-sdk/fake apps
+    never '<event' protocol server/core server/commit server/store client-sdk/src client-sdk/include client-sdk/fake \
+        apps/usherctl
+    [ "$(includes_of apps | grep '<http_parser\.h>' | cut -d: -f1)" = apps/http-bridge/parser.c ] ||
+        fail "more than parser.c, or nothing, knows http_parser"
     includes_of server/store | grep -q '<lmdb\.h>' || fail "the store does not use LMDB"
     includes_of server/net | grep -q '<event2/' || fail "net does not use libevent"
     includes_of protocol | grep -q '<xxhash\.h>' || fail "the wire does not use xxHash"

@@ -23,7 +23,17 @@ struct bridge {
     struct usher_libevent adapter;
     usher_state state; /* of the handle, as it said last */
     uint64_t state_count[USHER_STATE_CLOSED + 1];
+    uint16_t port, operations_port;
 };
+
+/* sdk.c */
+enum bridge_exit sdk_open(struct bridge *bridge, char *why, size_t why_size);
+void sdk_close(struct bridge *bridge);
+const char *sdk_state_name(usher_state state);
+
+/* operations.c */
+extern const struct http_route operations_routes[];
+extern const size_t operations_route_count;
 
 /* The bridge of a handler. */
 static inline struct bridge *
