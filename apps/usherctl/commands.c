@@ -15,10 +15,16 @@
     {                                                                                                                  \
         words, NULL, USHER_OPCODE_##OPCODE, preset, positional, summary, NULL                                          \
     }
+#define WATCH(words, OPCODE, positional, details)                                                                      \
+    {                                                                                                                  \
+        words, NULL, USHER_OPCODE_##OPCODE, NULL, positional, NULL, details                                            \
+    }
 #define OWN(words, function, positional, summary, details)                                                             \
     {                                                                                                                  \
         words, function, USHER_OPCODE_NONE, NULL, positional, summary, details                                         \
     }
+
+#define COUNT_DETAILS "  --count N            end after so many pushes; else with Ctrl-C\n"
 
 static const struct ctl_command commands[] = {
     OWN("buy", ctl_buy, "", "play the whole purchase: join, wait, choose, hold, charge, pay, check the ticket",
@@ -53,6 +59,13 @@ static const struct ctl_command commands[] = {
     ROW("lookup", LOOKUP, NULL, "request_id ?user"),
     ROW("ledger", LEDGER, NULL, "?user"),
     ROW("events", EVENTS, NULL, "?after_event_no"),
+    WATCH("watch place", WATCH_PLACE, "", COUNT_DETAILS),
+    WATCH("watch seats", WATCH_SEATS, "concert_id date_id", COUNT_DETAILS),
+    WATCH("watch events", WATCH_EVENTS, "?after_event_no",
+          COUNT_DETAILS "  --kinds NAME[,NAME]  events of these kinds alone, such as paid,refunded\n"
+                        "\n"
+                        "With --consumer a consumer of this name is made if there is none, and each page is acknowledged once it is\n"
+                        "written out.\n"),
     ROW("consumer list", CONSUMERS, NULL, "?consumer"),
     ROW("consumer put", PUT_CONSUMER, NULL, "consumer ?after_event_no"),
     ROW("consumer acknowledge", ACKNOWLEDGE, NULL, "consumer event_no"),

@@ -6,6 +6,7 @@
  *   place.c ...  replies that people read often            moment.c     times and durations in words
  *   buy.c        the whole journey                         catalogue*.c check a catalogue file, put it
  *   client.c     keys, invitations, enrolment              verify.c     tickets and tokens, offline
+ *   watch.c      subscriptions, until Ctrl-C               watch_show.c what they tell
  *   data.c       backup, check, dump and load, which usherd does */
 #ifndef CTL_H
 #define CTL_H
@@ -54,7 +55,7 @@ struct ctl_command {
     const char *preset;     /* "mode=paused": fields that the command sets by itself; NULL for none */
     const char *positional; /* names of arguments in order: "queue_id name ?value"; a ? before what may be left out */
     const char *summary;    /* of a function; a request has its row's */
-    const char *details;    /* more lines for its help, or NULL */
+    const char *details;    /* more lines for its help: options beside a request's fields; or NULL */
 };
 
 /* commands.c */
@@ -92,6 +93,17 @@ bool ctl_take_token(const struct ctl *ctl, const usher_layout *layout, void *req
 /* Write a token to --token-file, readable by its owner alone. */
 bool ctl_save_token(const struct ctl *ctl, const uint8_t *token, size_t size);
 
+/* watch.c: follow what a filled-in request of kind WATCH subscribes to, for so many pushes, 0 for any number. */
+enum ctl_code ctl_watch(struct ctl *ctl, const usher_message *message, const void *request, uint64_t count_most);
+
+/* watch_show.c */
+struct ctl_watch_show;
+struct ctl_watch_show *ctl_watch_show_open(const struct ctl *ctl, const usher_message *message);
+void ctl_watch_show_close(struct ctl_watch_show *show);
+void ctl_watch_show_start(struct ctl_watch_show *show, const usher_watch_event *event);
+void ctl_watch_show_push(struct ctl_watch_show *show, const usher_watch_event *event);
+void ctl_watch_show_end(struct ctl_watch_show *show, const usher_watch_event *event);
+
 /* field.c: set the field that is called name (queue_id, queue-id, queue; seat or seats) from its text. why gets one
  * line that names the field. now_ms is called when a time is relative to now. */
 bool ctl_set_field(const usher_layout *layout, void *body, const char *name, const char *text,
@@ -125,6 +137,8 @@ struct json_t *ctl_json_answer(const struct ctl *ctl, uint16_t opcode, usher_sta
 void ctl_print_json(struct json_t *value); /* and free it */
 /* A body for people: a line a field, a table a list. */
 void ctl_show_body(const usher_layout *layout, const void *body);
+/* An item for people in one line: its first three fields, and behind them by their names those that are not zero. */
+void ctl_show_line(const usher_layout *layout, const void *body);
 /* The refusal's numbers, as far as they are set. */
 void ctl_show_refusal(usher_result result, const usher_refusal *refusal);
 /* How many columns of a terminal a text takes; and print it, filled up with spaces to a width. */

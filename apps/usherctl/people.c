@@ -34,8 +34,10 @@ ctl_show_place(const usher_place_reply *place)
             printf("nobody can say yet how long");
         else
             printf("about %s to go", ctl_duration_format(place->estimate_ms, text));
-        printf("; %s; ask again in %s\n", enum_text("sale", place->sale),
-               ctl_duration_format(place->next_poll_ms, text));
+        printf("; %s", enum_text("sale", place->sale));
+        if (place->next_poll_ms != 0) /* else it is told by itself */
+            printf("; ask again in %s", ctl_duration_format(place->next_poll_ms, text));
+        putchar('\n');
     } else if (place->until_ms != 0) {
         printf(" until %s\n", ctl_moment_format(place->until_ms, text));
     } else {

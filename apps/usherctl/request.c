@@ -312,27 +312,71 @@ send_and_show(struct ctl *ctl, const usher_message *message, char *request, char
     return code;
 }
 
+/* --- subscriptions ------------------------------------------------------------------------------------ */
+/* "paid,refunded" as a bit for each kind. */
+static bool
+take_kinds(const struct filling *filling, char *text, uint64_t *kinds)
+{
+    const usher_layout *event = usher_push_of(USHER_PUSH_EVENTS)->body->fields[2].item;
+    const usher_enum *names = ctl_find_field(event, "kind", 4)->enumeration;
+    const char *name;
+
+    *kinds = 0;
+    while ((name = strsep(&text, ",")) != NULL) {
+        size_t i = 0;
+
+        while (i < names->value_count && strcmp(names->values[i].name, name) != 0)
+            i++;
+        if (i == names->value_count) {
+            ctl_fail(filling->ctl, CTL_USAGE, "--kinds: \"%s\" is no kind of event, such as paid", name);
+            return false;
+        }
+        *kinds |= UINT64_C(1) << names->values[i].value;
+    }
+    return true;
+}
+
+/* The options of a subscription that are no fields of its request, out of the words. */
+static bool
+take_watch_options(struct filling *filling, struct ctl_words *words, uint64_t *count_most)
+{
+    bool of_events = filling->command->opcode == USHER_OPCODE_WATCH_EVENTS;
+    const char *count = ctl_take_option(words, "count");
+    const char *kinds = of_events ? ctl_take_option(words, "kinds") : NULL;
+    char copy[512];
+
+    if (count != NULL && !ctl_number_parse(count, 1, UINT64_MAX, count_most)) {
+        ctl_fail(filling->ctl, CTL_USAGE, "--count: \"%s\" is not a number from 1", count);
+        return false;
+    }
+    snprintf(copy, sizeof copy, "%s", kinds != NULL ? kinds : "");
+    return kinds == NULL || take_kinds(filling, copy, &((usher_watch_events_request *)filling->request)->kinds);
+}
+
 enum ctl_code
 ctl_request(struct ctl *ctl, const struct ctl_command *command, struct ctl_words words)
 {
     const usher_message *message = usher_message_of(command->opcode);
+    bool watches = message->kind == USHER_MESSAGE_WATCH;
     char *request = calloc(1, message->request->struct_size);
     char *reply = calloc(1, message->reply->struct_size);
     struct filling filling = {.ctl = ctl, .command = command, .layout = message->request, .request = request};
+    uint64_t count_most = 0;
     const usher_field *first_page = ctl_find_field(message->request, "first_page", 10);
     struct paging paging = paging_of(message);
     enum ctl_code code = CTL_USAGE;
 
     if (request == NULL || reply == NULL)
         abort();
-    if (set_preset(&filling) && set_arguments(&filling, words) && has_all_needed(&filling) &&
+    if (set_preset(&filling) && (!watches || take_watch_options(&filling, &words, &count_most)) &&
+        set_arguments(&filling, words) && has_all_needed(&filling) &&
         ctl_take_token(ctl, message->request, request)) {
         bool chose_page =
             paging.cursor != NULL && (filling.given & 1ULL << (paging.cursor - message->request->fields)) != 0;
         if (first_page != NULL && !chose_page)
             request[first_page->offset] = USHER_FLAG_YES;
-        code = ctl_connect(ctl);
-        if (code == CTL_OK)
+        code = watches ? ctl_watch(ctl, message, request, count_most) : ctl_connect(ctl);
+        if (code == CTL_OK && !watches)
             code = send_and_show(ctl, message, request, reply, ctl->one_page);
     }
     free(request);
@@ -366,6 +410,8 @@ ctl_request_help(const struct ctl_command *command)
     }
     if (ctl_find_field(message->request, "token", 5) != NULL)
         printf("  %-20s a file that holds the token\n", "--token-file");
+    if (command->details != NULL)
+        fputs(command->details, stdout);
     if (command->preset != NULL)
         printf("\nsets by itself: %s\n", command->preset);
 }

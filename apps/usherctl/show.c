@@ -302,22 +302,27 @@ stands_right(const usher_field *field)
     return field->kind <= USHER_KIND_I64 && !ctl_is_moment(field->name);
 }
 
+/* Whether a number, UUID or key is something else than zeros; texts and lists always count as such. */
+static bool
+is_set(const usher_field *field, const char *body)
+{
+    static const char zeros[64];
+    size_t size = field->kind == USHER_KIND_UUID  ? sizeof(usher_uuid)
+                  : field->kind == USHER_KIND_KEY ? sizeof(usher_key)
+                                                  : 0;
+
+    if (size > 0)
+        return memcmp(body + field->offset, zeros, size) != 0;
+    return field->kind > USHER_KIND_I64 || get_unsigned(field, body + field->offset) != 0;
+}
+
 /* Whether a column is worth its place: one with something else than zeros in some row. */
 static bool
 column_is_used(const usher_field *list, const char *items, uint16_t count, const usher_field *field)
 {
-    static const char zeros[64];
-
-    if (field->kind != USHER_KIND_UUID && field->kind != USHER_KIND_KEY && field->kind > USHER_KIND_I64)
-        return true;
-    for (uint16_t i = 0; i < count; i++) {
-        const char *at = items + i * list->item->struct_size + field->offset;
-        size_t size = field->kind == USHER_KIND_UUID  ? sizeof(usher_uuid)
-                      : field->kind == USHER_KIND_KEY ? sizeof(usher_key)
-                                                      : 0;
-        if (size > 0 ? memcmp(at, zeros, size) != 0 : get_unsigned(field, at) != 0)
+    for (uint16_t i = 0; i < count; i++)
+        if (is_set(field, items + i * list->item->struct_size))
             return true;
-    }
     return false;
 }
 
@@ -385,6 +390,22 @@ ctl_show_body(const usher_layout *layout, const void *body)
     }
 }
 
+void
+ctl_show_line(const usher_layout *layout, const void *body)
+{
+    for (size_t i = 0; i < layout->field_count; i++) {
+        const usher_field *field = &layout->fields[i];
+        char *text, name[40];
+
+        if (i >= 3 && !is_set(field, body))
+            continue;
+        text = value_text(field, body);
+        printf(i == 0 ? "%s%s" : i < 3 ? " %s%s" : "  %s %s", i < 3 ? "" : human_name(field, name), text);
+        free(text);
+    }
+    putchar('\n');
+}
+
 /* What a refusal's detail counts. */
 static const struct {
     usher_result result;
@@ -398,6 +419,7 @@ static const struct {
     {USHER_BALANCE_TOO_LARGE, "the limit is %"}, {USHER_NOT_ENOUGH_POINTS, "% points are missing"},
     {USHER_POLICY_RANGE, "the bound is %"},      {USHER_POLICY_CONFLICT, "with a policy of queue %"},
     {USHER_TOO_MANY, "the limit is %"},          {USHER_EVENTS_LOST, "the first one kept is %"},
+    {USHER_EVENT_NOT_YET, "the last one is %"},  {USHER_WATCH_LIMIT, "the limit is %"},
 };
 
 static void
