@@ -274,6 +274,7 @@ a_token_with_any_byte_changed_is_refused(void **state)
     assert_true(replies[0].token_count > lone.token_count);
     assert_no_flip_passes(&fixture.gateway, &replies[0]);
     assert_no_flip_passes(&fixture.gateway, &replies[4]);
+    assert_no_flip_passes(&fixture.gateway, &replies[4]); /* that the sound one is known by now helps no other */
     finish(&fixture);
 }
 

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ server_start(const char *usherd, const char *data, const char *folder, unsigned 
     snprintf(port_file, sizeof port_file, "%s/port.%u", folder, number);
     server.pid = fork();
     if (server.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* it does not outlive who measures it */
         execl(usherd, usherd, "--data", data, "--listen", "127.0.0.1:0", "--port-file", port_file, "--quiet", "--join",
               (char *)NULL);
         _exit(127);

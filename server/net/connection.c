@@ -518,7 +518,6 @@ static void
 flush(struct connection *connection)
 {
     struct net_buffer *output = &connection->output;
-    uint64_t now_ms = net_now(connection->net);
 
     while (buffer_size(output) > 0) {
         ssize_t sent = send(connection->fd, output->bytes + output->begin, buffer_size(output), MSG_NOSIGNAL);
@@ -526,8 +525,9 @@ flush(struct connection *connection)
             continue;
         if (sent < 0 && errno == EAGAIN) {
             if (connection->output_since_ms == 0)
-                connection->output_since_ms = now_ms;
+                connection->output_since_ms = net_now(connection->net);
             event_add(&connection->write_event, NULL);
+            connection->writes_late = true;
             go_on(connection);
             return;
         }
@@ -537,10 +537,12 @@ flush(struct connection *connection)
         }
         connection->frame_left = left_of_frame(output->bytes + output->begin, connection->frame_left, (size_t)sent);
         buffer_consume(output, (size_t)sent);
-        connection->output_since_ms = buffer_size(output) > 0 ? now_ms : 0;
+        connection->output_since_ms = buffer_size(output) > 0 ? net_now(connection->net) : 0;
     }
     buffer_free(output);
-    event_del(&connection->write_event);
+    if (connection->writes_late)
+        event_del(&connection->write_event);
+    connection->writes_late = false;
     if (connection->state == CONNECTION_CLOSING && connection->in_flight == 0)
         linger(connection);
     else

@@ -6,9 +6,10 @@
  *   listen.c      addresses, accepting
  *   connection.c  buffers, reading, sending, closing, deadlines
  *   request.c     the ladder of checks that a request climbs
+ *   gather.c      who is just asking, before a commit
  *   figures.c     where time and memory go
  *   hello.c       HELLO, AUTHENTICATE, ENROL
- *   proof.c       queue tokens: their proof, the roots that are known
+ *   proof.c       queue tokens: their proof, the tokens and roots that are known
  *   seal.c        proving the tokens and receipts of a turn
  *   watch.h       subscriptions and their pushes
  *
@@ -63,6 +64,7 @@ struct connection {
     bool dirty;
     bool paused; /* whole frames may be in the input, but the output has to shrink first */
     bool ended;  /* the client has sent its end */
+    bool writes_late; /* its socket was full: write_event waits for room */
     struct event read_event, write_event;
     struct net_buffer input, output;
     uint32_t in_flight; /* requests that are not answered yet */
@@ -99,7 +101,7 @@ struct pending {
     uint64_t read_at_ms;
 };
 
-struct proof_roots; /* proof.c */
+struct proof_known; /* proof.c */
 struct seal;        /* seal.c */
 struct watch;       /* watch.h */
 
@@ -136,11 +138,12 @@ struct net {
     bool current;               /* the turn has followed what other instances had committed */
     uint64_t due_not_before_ms; /* no batch without commands before this: the last one could do nothing */
     bool again;                 /* the next turn has work already */
+    uint32_t gathered[2];       /* the requests of the last two turns that had commands */
 
     uint64_t scrub_position;    /* at the scrub's last slice */
     uint64_t stages_since_ms;   /* when the stages were cleared last */
 
-    struct proof_roots *roots;
+    struct proof_known *known;
     struct seal *seal;
     struct watch *watch;
     bool stopping;
@@ -224,6 +227,10 @@ void listen_close(struct net *net);
 /* --- request.c --- */
 void request_take(struct connection *connection, const usher_frame *frame);
 
+/* --- gather.c --- */
+/* If the turn has commands: read those as well who are just about to ask. */
+void gather_run(struct net *net);
+
 /* --- figures.c --- */
 /* Put what this process alone knows into the core's answer. */
 void figures_add(struct net *net, const usher_figures_request *ask, usher_figures_reply *reply);
@@ -240,8 +247,8 @@ usher_result hello_check_enrol(const struct connection *connection, const usher_
 void hello_enrolled(struct connection *connection, uint16_t result, const uint8_t *body, size_t body_size);
 
 /* --- proof.c --- */
-struct proof_roots *proof_open(uint64_t roots_most);
-void proof_close(struct proof_roots *roots);
+struct proof_known *proof_open(uint64_t tokens_most, uint64_t roots_most); /* NULL without memory */
+void proof_close(struct proof_known *known);
 /* Check a queue token's proof. TOKEN_MALFORMED, TOKEN_UNKNOWN_KEY, TOKEN_FORGED, BUSY (with *retry_after_ms) or OK with
  * *body. */
 usher_result proof_check(struct connection *connection, const uint8_t *token, size_t size, usher_token_body *body,

@@ -1,6 +1,7 @@
 /* loop.c: the turn of the loop (drawn in net.h), and what wakes it.
  *
  *     event_base_loop(ONCE)   every ready socket is read; requests climb their ladder and wait in net->pending
+ *     gather_run              before a commit: read those who are just asking as well
  *     follow_others           what other instances have committed
  *     carry_out_commands      one batch, one commit, its answers
  *     carry_out_queries       on the state after it
@@ -360,6 +361,8 @@ turn(struct net *net)
     net->again = false;
     stages_begin(stages);
     stages_lap(stages, USHER_STAGE_PARSE);
+    gather_run(net);
+    stages_lap(stages, USHER_STAGE_GATHER);
     if (!follow_others(net))
         return false;
     stages_lap(stages, USHER_STAGE_FOLLOW);
@@ -481,11 +484,11 @@ open_parts(struct net *net)
     net->pending = calloc(turn_max, sizeof *net->pending);
     net->traces = calloc(turn_max, sizeof *net->traces);
     net->revoked = calloc(turn_max, sizeof *net->revoked);
-    net->roots = proof_open(net->config.limits.roots_max);
+    net->known = proof_open(net->config.limits.tokens_max, net->config.limits.roots_max);
     net->seal = seal_open();
     net->again = true; /* something may be due already */
     return net->base != NULL && net->scratch != NULL && net->pending != NULL && net->traces != NULL && net->revoked != NULL &&
-           net->roots != NULL && net->seal != NULL && watch_open(net);
+           net->known != NULL && net->seal != NULL && watch_open(net);
 }
 
 enum net_status
@@ -565,7 +568,7 @@ net_close(struct net *net)
     free_event(net->signal_events[1]);
     if (net->base != NULL)
         event_base_free(net->base);
-    proof_close(net->roots);
+    proof_close(net->known);
     seal_close(net->seal);
     watch_close(net);
     free(net->spare.bytes);
