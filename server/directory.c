@@ -1,6 +1,6 @@
 /* directory.c: the data directory. See directory.h.
  *
- *     store.mdb, store.mdb-lock   the store's
+ *     store.mdb, store.mdb-lock, store.journal: the store's
  *     service.key, admin.key      key pairs (0600)
  *     usherd.lock                 every usherd that runs shares its lock; holds the pid of the last that started
  *     usherd.instances            who they are; usherd.bell.N: how each is woken (instances.c)
@@ -54,7 +54,7 @@ static bool
 is_ours(const char *name)
 {
     return strncmp(name, "usherd.", 7) == 0 || strcmp(name, "store.mdb") == 0 || strcmp(name, "store.mdb-lock") == 0 ||
-           ends_with(name, ".key") || ends_with(name, ".key.new");
+           strcmp(name, "store.journal") == 0 || ends_with(name, ".key") || ends_with(name, ".key.new");
 }
 
 /* Somebody else's directory: it holds something, but no store. */

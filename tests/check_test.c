@@ -136,7 +136,7 @@ last_row(const char *path, unsigned table)
 static void
 settle(const char *path)
 {
-    const struct store_options options = {.directory = path, .map_bytes = UINT64_C(1) << 30};
+    const struct store_options options = {.directory = path, .map_bytes = UINT64_C(1) << 30, .no_front = true};
     struct store *store;
     struct user_record user;
     char why[512] = "";

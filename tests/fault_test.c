@@ -17,7 +17,12 @@
 #define BATCHES (1u + SALE_STEPS) /* the house, and a batch for each step */
 
 /* --- what fails ------------------------------------------------------------------------------------------------- */
-enum layer { CALLS_INTO_LMDB, LMDBS_WRITES_AND_SYNCS };
+enum layer {
+    CALLS_INTO_LMDB,
+    LMDBS_WRITES_AND_SYNCS,
+    ALL_WRITES_AND_SYNCS /* batches go to the journal's front, and from there to LMDB now and then */
+};
+#define FRONT_BYTES 12288u /* room for two or three batches */
 
 struct failing {
     enum layer layer;
@@ -47,6 +52,8 @@ options_in(const struct help_folder *folder, const struct failing *failing)
                                   .map_bytes = UINT64_C(1) << 26,
                                   .slice_records = 4,
                                   .journal_bytes = 500,
+                                  .no_front = failing->layer == LMDBS_WRITES_AND_SYNCS,
+                                  .front_bytes = FRONT_BYTES,
                                   .unsafe_no_sync = failing->layer == CALLS_INTO_LMDB};
 }
 
@@ -171,11 +178,11 @@ fail_at_every_call(const struct failing *failing, unsigned *undone, unsigned *do
     struct clean clean;
 
     run_clean(failing, &clean);
-    assert_true(clean.calls >= 3 * BATCHES);
+    assert_true(clean.calls >= (failing->layer == ALL_WRITES_AND_SYNCS ? 1 : 3) * BATCHES);
     *undone = *done = 0;
     for (uint64_t nth = 1; nth <= clean.calls; nth++) {
         /* A write that falls short looks like a full disk only where one is. */
-        bool short_write = failing->layer == LMDBS_WRITES_AND_SYNCS && failing->how == POWER_FAIL_HALF;
+        bool short_write = failing->layer != CALLS_INTO_LMDB && failing->how == POWER_FAIL_HALF;
         int error = nth % 2 == 0 || short_write ? EIO : ENOSPC;
         unsigned was_undone = purchase_with_a_fault(failing, &clean, nth, error);
         assert_true(was_undone <= 1);
@@ -352,6 +359,39 @@ a_purchase_survives_a_disk_that_dies_at_any_write_or_sync(void **state)
     }
 }
 
+/* S5, X3, X6: the same with the journal's front in use: a batch that it can't take goes to LMDB, so nobody is refused for
+ * it; where LMDB fails, with what waits in the front, the batch is undone. */
+static void
+a_purchase_survives_a_failure_of_the_front(void **state)
+{
+    static const enum power_failing hows[] = {POWER_FAIL_BEFORE, POWER_FAIL_HALF, POWER_FAIL_AFTER};
+    (void)state;
+
+    need_the_shim();
+    for (unsigned how = 0; how < sizeof hows / sizeof *hows; how++) {
+        unsigned undone, done;
+        fail_at_every_call(&(struct failing){ALL_WRITES_AND_SYNCS, (int)hows[how]}, &undone, &done);
+        assert_true(done > 0);   /* the front failed */
+        assert_true(undone > 0); /* LMDB failed */
+    }
+}
+
+/* X3, M3: the same when nothing reaches the disk any more. */
+static void
+a_purchase_survives_a_disk_that_dies_under_the_front(void **state)
+{
+    static const enum power_failing hows[] = {POWER_FAIL_BEFORE, POWER_FAIL_HALF, POWER_FAIL_AFTER};
+    (void)state;
+
+    need_the_shim();
+    for (unsigned how = 0; how < sizeof hows / sizeof *hows; how++)
+        die_at_every_call(&(struct failing){ALL_WRITES_AND_SYNCS, (int)hows[how]});
+    /* Written, reported as failed, and not to be taken back: unknown, and there. */
+    struct deaths deaths = die_at_every_call(&(struct failing){ALL_WRITES_AND_SYNCS, POWER_FAIL_AFTER_THEN_BEFORE});
+    assert_true(deaths.lost > 0);
+    assert_int_equal(deaths.there, deaths.lost);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -361,6 +401,8 @@ main(int argc, char **argv)
         cmocka_unit_test(a_purchase_survives_a_disk_that_dies_at_any_call),
         cmocka_unit_test(a_purchase_survives_a_failure_of_any_write_or_sync),
         cmocka_unit_test(a_purchase_survives_a_disk_that_dies_at_any_write_or_sync),
+        cmocka_unit_test(a_purchase_survives_a_failure_of_the_front),
+        cmocka_unit_test(a_purchase_survives_a_disk_that_dies_under_the_front),
     };
 
 #ifdef POWER_SHIM_PATH

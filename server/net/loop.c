@@ -141,7 +141,8 @@ net_tell_of_events(struct net *net)
 {
     const struct house_record *house = store_see_house(net->config.store, 0);
 
-    if (house == NULL || house->last_event_no == net->last_event_no)
+    /* Whoever follows the events reads LMDB: it is told when they are there. */
+    if (house == NULL || house->last_event_no == net->last_event_no || !store_is_settled(net->config.store))
         return;
     net->last_event_no = house->last_event_no;
     if (net->config.made_events != NULL)
@@ -432,6 +433,7 @@ on_idle(evutil_socket_t fd, short what, void *argument)
     (void)what;
     if (store_idle(net->config.store))
         net_set_timer(net->idle_timer, IDLE_MS);
+    net_tell_of_events(net);
 }
 
 static void

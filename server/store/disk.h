@@ -1,4 +1,4 @@
-/* disk.h: the store's truth in LMDB. See disk.c for how it lies there. */
+/* disk.h: the store's truth in LMDB. See disk.c for how it lies there, disk_commit.c for how it comes there. */
 #ifndef STORE_DISK_H
 #define STORE_DISK_H
 
@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "server/store/bytes.h"
+#include "server/store/front.h"
 #include "server/store/internal.h"
 #include "server/store/lmdb_call.h"
 #include "server/store/sweep.h"
@@ -36,7 +37,10 @@ enum disk_table {
 };
 
 /* Rows of the meta table. */
-enum disk_meta_row { DISK_META_STORE = 1, DISK_META_CONSUMER = 2, DISK_META_DIGEST = 3 };
+enum disk_meta_row { DISK_META_STORE = 1, DISK_META_CONSUMER = 2, DISK_META_DIGEST = 3, DISK_META_FRONT = 4 };
+
+#define DISK_STORE_FILE "store.mdb"
+#define DISK_FRONT_FILE "store.journal"
 
 #define DISK_MAGIC "usherst\n"
 struct disk_meta {
@@ -68,10 +72,15 @@ struct disk {
     /* The consumer's thread holds it shared while it uses env; opening anew takes it alone. */
     pthread_rwlock_t env_lock;
     struct write_lock write_lock;
-    atomic_bool env_broken; /* a commit failed: the environment must be opened anew */
-    struct disk_meta meta;  /* as it was on the disk when memory agreed with it */
-    uint64_t seen;          /* LMDB's number of the last transaction that was followed */
-    bool behind;            /* memory can't be brought up but by opening anew */
+    atomic_bool env_broken;   /* a commit failed: the environment must be opened anew */
+    struct disk_meta meta;    /* LMDB's, when memory agreed with it; what waits in the front comes after it */
+    struct front front;       /* the newest batches, which LMDB does not have yet */
+    size_t front_bytes;       /* of its file; 0 for none */
+    bool fronting;            /* the open batch goes to the front: the write lock is held, without a transaction */
+    uint64_t waiting_changes; /* of records, by what waits in the front */
+    struct bytes kept;        /* the open batch's record */
+    uint64_t seen;            /* LMDB's number of the last transaction that was followed */
+    bool behind;              /* memory can't be brought up but by opening anew */
     struct sweep sweep;
     struct bytes journal_value; /* the open batch's */
     uint64_t writer;
@@ -108,6 +117,9 @@ void disk_fail(const struct store *store, int error, const char *what);
 MDB_txn *disk_read_begin(const struct store *store);
 void disk_read_end(const struct store *store, MDB_txn *txn);
 
+/* Rows and pages of LMDB's part of the journal. */
+MDB_stat disk_journal_stat(const struct store *store);
+
 /* --- digests: disk_digest.c; they return LMDB's error ------------------------------------------- */
 /* The store stands at the position that this transaction shows: take the history's digest over, and compare the
  * records' with the writer's. A difference makes the store unsound. */
@@ -121,8 +133,15 @@ int disk_digest_recount_history(const struct disk *disk, MDB_txn *txn, uint64_t 
 /* Open the environment and, in the given transaction, its tables. Return LMDB's error. */
 int disk_env_open(struct disk *disk);
 void disk_env_close(struct disk *disk);
+/* Close the environment and open it again, so that LMDB's picture is the disk's. */
+int disk_env_open_anew(struct disk *disk);
 int disk_tables_open(struct disk *disk, MDB_txn *txn, unsigned flags);
 
+/* The write lock; nothing where nobody else can be. Returns the system's error. */
+int disk_take_write_lock(struct disk *disk);
+void disk_give_write_lock(struct disk *disk);
+/* A transaction to write in, under the write lock that is held already; it is given up when this fails. */
+int disk_write_begin_locked(struct disk *disk, MDB_txn **txn);
 /* A transaction to write in, under the write lock. Ends by one of the two below. Returns LMDB's error. */
 int disk_write_begin(struct disk *disk, MDB_txn **txn);
 int disk_write_commit(struct disk *disk, MDB_txn *txn); /* the transaction is gone whatever the outcome */

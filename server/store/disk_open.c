@@ -1,146 +1,29 @@
 /* disk_open.c: opening a data directory: is it one, may we, is it ours; then the tables into memory and the journal's
  * changes on top. Each refusal is one line that says what is wrong, where, and what to do. */
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <sodium.h>
 
 #include "server/store/digest.h"
 #include "server/store/disk.h"
+#include "server/store/disk_front.h"
 #include "server/store/disk_open.h"
-#include "server/store/folder.h"
 #include "server/store/journal.h"
 #include "server/store/migrate.h"
 #include "server/store/snapshot.h"
 #include "server/store/unmade.h"
 
-#define STORE_FILE          "store.mdb"
 #define MAP_BYTES_USUAL     (UINT64_C(256) << 30)
 #define SLICE_RECORDS_USUAL 1024u
 #define JOURNAL_BYTES_USUAL (UINT64_C(16) << 20)
-
-struct opening {
-    const struct store_options *options;
-    struct store *store;
-    char *why;
-    size_t why_size;
-};
-
-__attribute__((format(printf, 3, 4))) static enum store_status
-refuse(const struct opening *opening, enum store_status status, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(opening->why, opening->why_size, format, arguments);
-    va_end(arguments);
-    return status;
-}
-
-/* What the system or LMDB said about a path, and what to do about it. */
-static enum store_status
-refuse_error(const struct opening *opening, const char *path, int error)
-{
-    static const char *const advice[] = {
-        [STORE_NOT_ONE] = "this is not a store of usherd; name another directory",
-        [STORE_NO_ACCESS] = "give this user the right to read and write it, or name another directory",
-        [STORE_NO_ROOM] = "make room and start again; nothing is lost",
-        [STORE_DAMAGED] = "restore the last backup",
-        [STORE_FAULT] = "see what the system says about it",
-    };
-    enum store_status status = disk_status_of(error);
-
-    return refuse(opening, status, "%s: %s; %s", path, mdb_strerror(error), advice[status]);
-}
-
-/* --- the directory ---------------------------------------------------------------------------- */
-const char *
-disk_network_name(unsigned long type)
-{
-    static const struct {
-        unsigned long type;
-        const char *name;
-    } rows[] = {
-        {0x6969, "NFS"},        {0x517b, "SMB"},      {0xff534d42, "CIFS"},  {0xfe534d42, "SMB2"},
-        {0x5346414f, "AFS"},    {0x00c36400, "Ceph"}, {0x73757245, "Coda"},  {0x564c, "NCP"},
-        {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"}, {0x7461636f, "OCFS2"}, {0x01161970, "GFS2"},
-    };
-
-    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
-        if (rows[row].type == (type & 0xffffffff))
-            return rows[row].name;
-    return NULL;
-}
-
-/* The server keeps its keys and its lock beside the store, and a file system of its own has a lost+found. */
-static bool
-may_stand_beside(const char *name)
-{
-    size_t length = strlen(name);
-
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0 ||
-           strcmp(name, STORE_FILE "-lock") == 0 || strncmp(name, "usherd.", 7) == 0 ||
-           (length > 4 && strcmp(name + length - 4, ".key") == 0);
-}
-
-/* Without a store in it the directory must be as good as empty, so that a mistyped path harms nobody. */
-static enum store_status
-check_names(const struct opening *opening, DIR *directory)
-{
-    char stranger[64] = "";
-    struct dirent *entry;
-
-    while ((entry = readdir(directory)) != NULL) {
-        if (strcmp(entry->d_name, STORE_FILE) == 0)
-            return STORE_OK;
-        if (stranger[0] == '\0' && !may_stand_beside(entry->d_name))
-            snprintf(stranger, sizeof stranger, "%.60s", entry->d_name);
-    }
-    if (stranger[0] == '\0')
-        return STORE_OK;
-    return refuse(opening, STORE_NOT_ONE,
-                  "%s: the directory holds other things (%s) and no store; name an empty or a new directory",
-                  opening->options->directory, stranger);
-}
-
-static enum store_status
-check_directory(const struct opening *opening)
-{
-    const char *path = opening->options->directory;
-    const char *network;
-    enum store_status status;
-    struct statfs system;
-    DIR *directory;
-    int error = folder_make(path);
-
-    if (error != 0)
-        return refuse_error(opening, path, error);
-    directory = opendir(path);
-    if (directory == NULL)
-        return refuse_error(opening, path, errno);
-    status = check_names(opening, directory);
-    closedir(directory);
-    if (status != STORE_OK)
-        return status;
-    if (statfs(path, &system) != 0)
-        return refuse_error(opening, path, errno);
-    network = disk_network_name((unsigned long)system.f_type);
-    if (network != NULL)
-        return refuse(
-            opening, STORE_NETWORK,
-            "%s: lies on a network file system (%s), where locks and maps do not hold; name a local directory", path,
-            network);
-    return STORE_OK;
-}
+#define FRONT_BYTES_USUAL   (UINT32_C(128) << 10) /* docs/architecture.md says what others cost */
 
 /* --- the file --------------------------------------------------------------------------------- */
 /* A file that was cut short would end in SIGBUS on the first read of what is missing. Zeroes in its place are seen as
@@ -180,7 +63,7 @@ check_meta(const struct opening *opening, MDB_txn *txn, bool *fresh)
     int error = mdb_env_stat(disk->env, &stat);
 
     if (error != 0)
-        return refuse_error(opening, disk->file, error);
+        return disk_refuse_error(opening, disk->file, error);
     *fresh = stat.ms_entries == 0;
     if (*fresh)
         return STORE_OK;
@@ -188,21 +71,23 @@ check_meta(const struct opening *opening, MDB_txn *txn, bool *fresh)
     if (error == 0)
         error = lmdb_get(txn, disk->dbi[DISK_META], &key, &value);
     if (error == MDB_NOTFOUND || error == MDB_INCOMPATIBLE)
-        return refuse_error(opening, disk->file, MDB_INVALID);
+        return disk_refuse_error(opening, disk->file, MDB_INVALID);
     if (error != 0)
-        return refuse_error(opening, disk->file, error);
+        return disk_refuse_error(opening, disk->file, error);
     if (value.mv_size < offsetof(struct disk_meta, sweep_table) ||
         memcmp(value.mv_data, DISK_MAGIC, sizeof head.magic) != 0)
-        return refuse_error(opening, disk->file, MDB_INVALID);
+        return disk_refuse_error(opening, disk->file, MDB_INVALID);
     memcpy(&head, value.mv_data, offsetof(struct disk_meta, sweep_table));
     if (head.schema > STORE_SCHEMA)
-        return refuse(opening, STORE_NEWER,
-                      "%s: was written by a newer usherd (schema %u; this one knows up to %u); use the newer program",
-                      disk->file, head.schema, STORE_SCHEMA);
+        return disk_refuse(
+            opening, STORE_NEWER,
+            "%s: was written by a newer usherd (schema %u; this one knows up to %u); use the newer program", disk->file,
+            head.schema, STORE_SCHEMA);
     error = disk_get(disk, txn, DISK_META, DISK_META_STORE, &disk->meta, sizeof disk->meta);
     if (error != 0)
-        return refuse(opening, STORE_DAMAGED, "%s: table meta, key %d: the check does not fit; restore the last backup",
-                      disk->file, DISK_META_STORE);
+        return disk_refuse(opening, STORE_DAMAGED,
+                           "%s: table meta, key %d: the check does not fit; restore the last backup", disk->file,
+                           DISK_META_STORE);
     return STORE_OK;
 }
 
@@ -236,8 +121,9 @@ write_fresh(struct store *store, MDB_txn *txn)
 static enum store_status
 refuse_damaged(const struct opening *opening, unsigned table, uint64_t key)
 {
-    return refuse(opening, STORE_DAMAGED, "%s: table %s, key %llu: the check does not fit; restore the last backup",
-                  opening->store->disk->file, disk_table_name(table), (unsigned long long)key);
+    return disk_refuse(opening, STORE_DAMAGED,
+                       "%s: table %s, key %llu: the check does not fit; restore the last backup",
+                       opening->store->disk->file, disk_table_name(table), (unsigned long long)key);
 }
 
 /* Bring a store of an older schema up to ours. */
@@ -251,11 +137,45 @@ migrate(const struct opening *opening)
     int error = disk_migrate(disk, migrations, count, STORE_SCHEMA, &place);
 
     if (error == MDB_VERSION_MISMATCH)
-        return refuse(opening, STORE_NOT_ONE, "%s: says that it was written by schema %u, which never was", disk->file,
-                      disk->meta.schema);
+        return disk_refuse(opening, STORE_NOT_ONE, "%s: says that it was written by schema %u, which never was",
+                           disk->file, disk->meta.schema);
     if (error == MDB_CORRUPTED)
         return refuse_damaged(opening, place.table, place.key);
-    return error != 0 ? refuse_error(opening, disk->file, error) : STORE_OK;
+    return error != 0 ? disk_refuse_error(opening, disk->file, error) : STORE_OK;
+}
+
+/* The journal's front: what an earlier process left in it comes into LMDB before anything is read. */
+static enum store_status
+open_front(const struct opening *opening, MDB_txn *txn, bool fresh)
+{
+    struct disk *disk = opening->store->disk;
+    const char *why;
+    int error;
+
+    if (fresh && disk_front_is_anothers(disk))
+        return disk_refuse(opening, STORE_NOT_ONE,
+                           "%s: the directory holds the " DISK_FRONT_FILE " of a store and no " DISK_STORE_FILE
+                           "; put the " DISK_STORE_FILE " back that was beside it, or name an empty or a new directory",
+                           opening->options->directory);
+    error = disk_front_open(disk, txn, &why);
+    if (why != NULL)
+        return disk_refuse(opening, STORE_DAMAGED, "%s/" DISK_FRONT_FILE ": %s", opening->options->directory, why);
+    return error != 0 ? disk_refuse_error(opening, disk->file, error) : STORE_OK;
+}
+
+/* In the transaction that looks at the file: what is ours to make or to mend. */
+static enum store_status
+prepare(const struct opening *opening, MDB_txn *txn, bool *fresh)
+{
+    struct disk *disk = opening->store->disk;
+    int error = mend_length(disk);
+    enum store_status status =
+        error != 0 ? disk_refuse_error(opening, disk->file, error) : check_meta(opening, txn, fresh);
+
+    if (status != STORE_OK)
+        return status;
+    error = *fresh ? write_fresh(opening->store, txn) : disk_tables_open(disk, txn, MDB_CREATE);
+    return error != 0 ? disk_refuse_error(opening, disk->file, error) : open_front(opening, txn, *fresh);
 }
 
 static enum store_status
@@ -267,21 +187,21 @@ open_file(const struct opening *opening, bool *fresh)
     int error = disk_env_open_first(disk, opening->options->directory);
 
     if (error == 0)
+        error = write_lock_be_present(&disk->write_lock, disk->file);
+    if (error == 0)
         error = disk_write_begin(disk, &txn);
     if (error != 0)
-        return refuse_error(opening, disk->file, error);
-    error = mend_length(disk);
-    status = error != 0 ? refuse_error(opening, disk->file, error) : check_meta(opening, txn, fresh);
+        return disk_refuse_error(opening, disk->file, error);
+    status = prepare(opening, txn, fresh);
     if (status != STORE_OK) {
         disk_write_abort(disk, txn);
         return status;
     }
-    error = *fresh ? write_fresh(opening->store, txn) : disk_tables_open(disk, txn, MDB_CREATE);
-    if (error == 0)
-        error = disk_write_commit(disk, txn);
-    else
-        disk_write_abort(disk, txn);
-    return error != 0 ? refuse_error(opening, disk->file, error) : migrate(opening);
+    error = disk_write_commit(disk, txn);
+    if (error != 0)
+        return disk_refuse_error(opening, disk->file, error);
+    front_clear(&disk->front); /* LMDB has it all */
+    return migrate(opening);
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
@@ -297,7 +217,7 @@ load_table(const struct opening *opening, MDB_txn *txn, unsigned table,
     int error = lmdb_cursor_open(txn, opening->store->disk->dbi[table], &cursor);
 
     if (error != 0)
-        return refuse_error(opening, opening->store->disk->file, error);
+        return disk_refuse_error(opening, opening->store->disk->file, error);
     while ((error = lmdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
         if (key.mv_size == sizeof number)
             memcpy(&number, key.mv_data, sizeof number);
@@ -312,7 +232,7 @@ load_table(const struct opening *opening, MDB_txn *txn, unsigned table,
         return STORE_OK;
     return error == MDB_CORRUPTED || error == MDB_PAGE_NOTFOUND
                ? refuse_damaged(opening, table, number)
-               : refuse_error(opening, opening->store->disk->file, error);
+               : disk_refuse_error(opening, opening->store->disk->file, error);
 }
 
 static bool
@@ -430,7 +350,7 @@ begin_beside(struct beside *beside, const struct opening *opening, MDB_txn *txn)
         return STORE_OK;
     error = lmdb_txn_begin(disk->env, MDB_RDONLY, &beside->txn);
     if (error != 0)
-        return refuse_error(opening, disk->file, error);
+        return disk_refuse_error(opening, disk->file, error);
     if (mdb_txn_id(beside->txn) == mdb_txn_id(txn) && pthread_create(&beside->thread, NULL, load_answers, beside) == 0)
         return STORE_OK;
     mdb_txn_abort(beside->txn);
@@ -491,8 +411,8 @@ compare_digest(const struct opening *opening, MDB_txn *txn)
     int error = disk_digest_follow(store, txn);
 
     if (error != 0)
-        return refuse_error(opening, store->disk->file, error);
-    return store->unsound[0] == '\0' ? STORE_OK : refuse(opening, STORE_DAMAGED, "%s", store->unsound);
+        return disk_refuse_error(opening, store->disk->file, error);
+    return store->unsound[0] == '\0' ? STORE_OK : disk_refuse(opening, STORE_DAMAGED, "%s", store->unsound);
 }
 
 static enum store_status
@@ -504,7 +424,7 @@ load_from(const struct opening *opening, MDB_txn *txn)
 
     error = disk_get(store->disk, txn, DISK_META, DISK_META_STORE, &store->disk->meta, sizeof store->disk->meta);
     if (error != 0)
-        status = refuse_error(opening, store->disk->file, error);
+        status = disk_refuse_error(opening, store->disk->file, error);
     if (status == STORE_OK)
         status = load_tables(opening, txn);
     store->position = store->disk->meta.position;
@@ -521,7 +441,7 @@ load(const struct opening *opening)
     enum store_status status;
 
     if (txn == NULL)
-        return refuse(opening, STORE_FAULT, "%s", opening->store->trouble->text);
+        return disk_refuse(opening, STORE_FAULT, "%s", opening->store->trouble->text);
     opening->store->disk->seen = mdb_txn_id(txn);
     status = load_from(opening, txn);
     disk_read_end(opening->store, txn);
@@ -557,7 +477,7 @@ disk_load_anew(struct store *store, MDB_txn *txn, char *why, size_t why_size)
     enum store_status status;
 
     if (opening.store == NULL)
-        return refuse(&opening, STORE_FAULT, "libsodium gives no random numbers");
+        return disk_refuse(&opening, STORE_FAULT, "libsodium gives no random numbers");
     disk->sweep = sweep;
     opening.store->disk = disk;
     status = load_from(&opening, txn);
@@ -582,12 +502,15 @@ disk_new(const struct store_options *options)
 {
     struct disk *disk = store_allocate(1, sizeof *disk);
 
-    snprintf(disk->file, sizeof disk->file, "%s/" STORE_FILE, options->directory);
+    snprintf(disk->file, sizeof disk->file, "%s/" DISK_STORE_FILE, options->directory);
     disk->map_bytes = options->map_bytes != 0 ? options->map_bytes : MAP_BYTES_USUAL;
     disk->open_flags = MDB_NOSUBDIR | MDB_NOTLS | (options->unsafe_no_sync ? MDB_NOSYNC : 0);
     disk->sweep.slice_records = options->slice_records != 0 ? options->slice_records : SLICE_RECORDS_USUAL;
     disk->sweep.journal_bytes = options->journal_bytes != 0 ? options->journal_bytes : JOURNAL_BYTES_USUAL;
     disk->sweep.pass_flag = TABLE_EVEN;
+    disk->front.file = -1;
+    if (!options->unsafe_no_sync && !options->no_front)
+        disk->front_bytes = options->front_bytes != 0 ? options->front_bytes : FRONT_BYTES_USUAL;
     pthread_rwlock_init(&disk->env_lock, NULL);
     write_lock_open(&disk->write_lock);
     randombytes_buf(&disk->writer, sizeof disk->writer);
@@ -604,14 +527,14 @@ store_open(const struct store_options *options, struct store **store, char *why,
     *store = NULL;
     if (why_size > 0)
         why[0] = '\0';
-    if (strlen(options->directory) + sizeof "/" STORE_FILE "-lock" > sizeof((struct disk *)0)->file)
-        return refuse(&opening, STORE_NO_ACCESS, "the path of the data directory is too long; name a shorter one");
-    status = check_directory(&opening);
+    if (strlen(options->directory) + sizeof "/" DISK_STORE_FILE "-lock" > sizeof((struct disk *)0)->file)
+        return disk_refuse(&opening, STORE_NO_ACCESS, "the path of the data directory is too long; name a shorter one");
+    status = disk_check_directory(&opening);
     if (status != STORE_OK)
         return status;
     opening.store = store_new(false);
     if (opening.store == NULL)
-        return refuse(&opening, STORE_FAULT, "libsodium can't be started; the system gives no random numbers");
+        return disk_refuse(&opening, STORE_FAULT, "libsodium can't be started; the system gives no random numbers");
     opening.store->disk = disk_new(options);
     status = open_file(&opening, &fresh);
     if (status == STORE_OK && !fresh)
@@ -634,11 +557,11 @@ find_snapshot_file(const struct opening *opening, struct disk *disk)
     struct stat status;
 
     if (stat(path, &status) != 0)
-        return refuse_error(opening, path, errno);
+        return disk_refuse_error(opening, path, errno);
     if (!S_ISDIR(status.st_mode))
         snprintf(disk->file, sizeof disk->file, "%s", path);
     if (stat(disk->file, &status) != 0)
-        return refuse_error(opening, disk->file, errno);
+        return disk_refuse_error(opening, disk->file, errno);
     snprintf(lock, sizeof lock, "%s-lock", disk->file);
     disk->open_flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_RDONLY;
     if (strcmp(path, disk->file) == 0 && stat(lock, &status) != 0)
@@ -659,22 +582,47 @@ open_snapshot_file(const struct opening *opening)
         error = disk_read_new(disk, &disk->read);
     if (error != 0) {
         disk->read = NULL;
-        return refuse_error(opening, disk->file, error);
+        return disk_refuse_error(opening, disk->file, error);
     }
     disk->pinned = true;
     status = check_meta(opening, disk->read, &fresh);
     if (status != STORE_OK)
         return status;
     if (fresh)
-        return refuse_error(opening, disk->file, MDB_INVALID);
+        return disk_refuse_error(opening, disk->file, MDB_INVALID);
     if (disk->meta.schema < STORE_SCHEMA)
-        return refuse(opening, STORE_NOT_ONE,
-                      "%s: was written by an older usherd (schema %u; this one reads %u); start usherd on it once, "
-                      "which brings it up",
-                      disk->file, disk->meta.schema, STORE_SCHEMA);
+        return disk_refuse(
+            opening, STORE_NOT_ONE,
+            "%s: was written by an older usherd (schema %u; this one reads %u); start usherd on it once, "
+            "which brings it up",
+            disk->file, disk->meta.schema, STORE_SCHEMA);
     error = disk_tables_open(disk, disk->read, 0);
     opening->store->position = disk->meta.position;
-    return error != 0 ? refuse_error(opening, disk->file, error) : STORE_OK;
+    return error != 0 ? disk_refuse_error(opening, disk->file, error) : STORE_OK;
+}
+
+/* Open what is on the disk; *waits says that a server, or one that was killed, has more in the journal's front. */
+static enum store_status
+open_snapshot(const struct opening *opening, bool *waits)
+{
+    struct disk *disk = opening->store->disk;
+    enum store_status status = find_snapshot_file(opening, disk);
+
+    if (status == STORE_OK)
+        status = open_snapshot_file(opening);
+    if (status == STORE_OK)
+        *waits = (disk->open_flags & MDB_NOLOCK) == 0 && disk_front_waits(disk, disk->read);
+    return status;
+}
+
+/* Carry it over, as a start does. */
+static enum store_status
+carry_over(const struct opening *opening)
+{
+    bool fresh = false;
+
+    opening->store->disk->front_bytes = 0; /* it is not going to write */
+    return open_file(opening, &fresh);
 }
 
 enum store_status
@@ -682,18 +630,21 @@ store_open_snapshot(const char *path, struct store **store, char *why, size_t wh
 {
     const struct store_options options = {.directory = path};
     struct opening opening = {&options, NULL, why, why_size};
-    enum store_status status;
+    enum store_status (*const steps[])(const struct opening *opening) = {NULL, carry_over, NULL};
+    enum store_status status = STORE_OK;
+    bool waits = true;
 
     *store = NULL;
-    if (strlen(path) + sizeof "/" STORE_FILE "-lock" > sizeof((struct disk *)0)->file)
-        return refuse(&opening, STORE_NO_ACCESS, "the path is too long; name a shorter one");
-    opening.store = store_new(false);
-    if (opening.store == NULL)
-        return refuse(&opening, STORE_FAULT, "libsodium can't be started; the system gives no random numbers");
-    opening.store->disk = disk_new(&options);
-    status = find_snapshot_file(&opening, opening.store->disk);
-    if (status == STORE_OK)
-        status = open_snapshot_file(&opening);
+    if (strlen(path) + sizeof "/" DISK_STORE_FILE "-lock" > sizeof((struct disk *)0)->file)
+        return disk_refuse(&opening, STORE_NO_ACCESS, "the path is too long; name a shorter one");
+    for (size_t step = 0; status == STORE_OK && waits && step < sizeof steps / sizeof *steps; step++) {
+        store_close(opening.store);
+        opening.store = store_new(false);
+        if (opening.store == NULL)
+            return disk_refuse(&opening, STORE_FAULT, "libsodium can't be started; the system gives no random numbers");
+        opening.store->disk = disk_new(&options);
+        status = steps[step] != NULL ? steps[step](&opening) : open_snapshot(&opening, &waits);
+    }
     if (status == STORE_OK)
         *store = opening.store;
     else

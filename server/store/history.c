@@ -213,24 +213,42 @@ table_undo(struct history *history, unsigned index)
 }
 
 static void
-table_done(struct history *history, unsigned index)
+keys_add(struct history_keys *keys, uint64_t key)
+{
+    keys->keys = store_grow(keys->keys, &keys->room, keys->count + 1, sizeof *keys->keys);
+    keys->keys[keys->count++] = key;
+}
+
+static void
+forget_row(struct history_table *table, uint64_t key)
+{
+    struct history_row *row = row_of(table, key);
+
+    if (row == NULL) /* dropped since */
+        return;
+    row_take(table, row);
+    free(row);
+}
+
+static void
+table_done(struct history *history, unsigned index, bool waits)
 {
     struct history_table *table = &history->table[index];
 
     for (size_t at = 0; at < table->dropped_count; at++) {
-        map_remove(&table->dropped_keys, store_mix(table->dropped[at].key), 1);
+        if (waits)
+            keys_add(&table->gone, table->dropped[at].key);
+        else
+            map_remove(&table->dropped_keys, store_mix(table->dropped[at].key), 1);
         free(table->dropped[at].row);
     }
     if (index == HISTORY_INDEX_ANSWER && table->appended_count > 0)
         history->last_answer_no = table->appended[table->appended_count - 1];
-    for (size_t at = 0; !history->keep && at < table->appended_count; at++) {
-        struct history_row *row = row_of(table, table->appended[at]);
-
-        if (row == NULL) /* dropped again in the same batch */
-            continue;
-        row_take(table, row);
-        free(row);
-    }
+    for (size_t at = 0; !history->keep && at < table->appended_count; at++)
+        if (waits)
+            keys_add(&table->waiting, table->appended[at]);
+        else
+            forget_row(table, table->appended[at]);
     table->dropped_count = table->appended_count = 0;
 }
 
@@ -242,10 +260,25 @@ history_undo(struct history *history)
 }
 
 void
-history_done(struct history *history)
+history_done(struct history *history, bool waits)
 {
     for (unsigned index = 0; index < HISTORY_TABLES; index++)
-        table_done(history, index);
+        table_done(history, index, waits);
+}
+
+/* A row that the open batch has dropped is the batch's. */
+void
+history_carried(struct history *history)
+{
+    for (unsigned index = 0; index < HISTORY_TABLES; index++) {
+        struct history_table *table = &history->table[index];
+
+        for (size_t at = 0; at < table->waiting.count; at++)
+            forget_row(table, table->waiting.keys[at]);
+        for (size_t at = 0; at < table->gone.count; at++)
+            map_remove(&table->dropped_keys, store_mix(table->gone.keys[at]), 1);
+        table->waiting.count = table->gone.count = 0;
+    }
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -278,6 +311,8 @@ history_close(struct history *history)
         map_free(&table->dropped_keys);
         free(table->appended);
         free(table->dropped);
+        free(table->waiting.keys);
+        free(table->gone.keys);
     }
     map_free(&history->answers);
     free(history);

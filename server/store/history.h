@@ -1,5 +1,5 @@
-/* history.h: rows that are only appended (and some dropped): those of the present batch and, in a store in memory
- * alone, all of them. Also the index of remembered answers. */
+/* history.h: rows that are only appended (and some dropped): those of the present batch, those that LMDB does not have
+ * yet and, in a store in memory alone, all of them. Also the index of remembered answers. */
 #ifndef STORE_HISTORY_H
 #define STORE_HISTORY_H
 
@@ -39,6 +39,11 @@ struct history_dropped {
     struct history_row *row; /* NULL when it is on the disk alone */
 };
 
+struct history_keys {
+    uint64_t *keys;
+    size_t count, room;
+};
+
 struct history_table {
     struct map rows;    /* store_mix(key) -> struct history_row * */
     uint64_t *appended; /* keys of this batch in their order */
@@ -46,6 +51,9 @@ struct history_table {
     struct history_dropped *dropped; /* in this batch */
     size_t dropped_count, dropped_room;
     struct map dropped_keys; /* store_mix(key) -> 1 */
+    /* Of batches that are on the disk but not in LMDB yet (disk_front.c): rows that are read from memory until they
+     * are, and keys that stay in dropped_keys. */
+    struct history_keys waiting, gone;
 };
 
 struct history {
@@ -71,7 +79,9 @@ const struct history_row *history_see(const struct history *history, unsigned in
 bool history_fill(unsigned index, const void *bytes, size_t size, void *row);
 
 void history_undo(struct history *history); /* take the batch's rows back */
-void history_done(struct history *history); /* the batch is over: forget it */
+/* The batch is over: forget it, or, when LMDB has it not yet, let its rows wait until history_carried. */
+void history_done(struct history *history, bool waits);
+void history_carried(struct history *history);
 
 /* The index of answers learns of one that is on the disk, and of one that has gone if it had it. */
 void history_learn_answer(struct history *history, const struct answer_row *answer);

@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/store/memory.h"
 
@@ -21,6 +22,16 @@ store_allocate(size_t count, size_t item_size)
     if (memory == NULL)
         out_of_memory(count * item_size);
     return memory;
+}
+
+void *
+store_allocate_blocks(size_t size, size_t block)
+{
+    void *memory = aligned_alloc(block, size);
+
+    if (memory == NULL)
+        out_of_memory(size);
+    return memset(memory, 0, size);
 }
 
 void *

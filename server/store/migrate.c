@@ -4,7 +4,8 @@
  *     2   a queue keeps the downtimes that put its deadlines off, the house has the policy restart_grace_ms (X2)
  *     3   a block may be taken, and stands on a sold seat then: a byte of its note that was 0 says so (H8)
  *     4   named consumers of events, a table of their own; the house knows how far the history has come, and has the
- *         policies event_days and event_bytes_max (X5)
+ *         policies event_days and event_bytes_max (X5). The newest batches may stand in store.journal, which an older
+ *         program would not look for
  *
  * To change a record: raise STORE_SCHEMA, add a row here with the sizes of the records as they were, and record a store
  * of the old schema in tests/data. What a step knows of an old schema it says in numbers, since the structs of

@@ -112,6 +112,8 @@ form_of_meta(const struct store_row *row)
         return row->size == sizeof(uint64_t) ? NULL : "its length is wrong";
     if (row->number == DISK_META_DIGEST)
         return row->size == sizeof(struct disk_digest) ? NULL : "its length is wrong";
+    if (row->number == DISK_META_FRONT)
+        return row->size == sizeof(uint64_t) ? NULL : "its length is wrong";
     return "there is no such row";
 }
 

@@ -93,6 +93,8 @@ store_close(struct store *store)
         return;
     if (store->batch.open)
         store_undo(store);
+    if (store->disk != NULL && store->disk->front.count > 0)
+        (void)disk_idle(store); /* so that store.mdb has it all; the next start would do it as well */
     disk_close(store->disk);
     consumer_close(store->consumer);
     for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
@@ -219,7 +221,7 @@ store_commit(struct store *store, const uint8_t *commands, size_t commands_size)
     if (outcome == STORE_DONE) {
         store->position++;
         digest_settle(store);
-        history_done(store->history);
+        history_done(store->history, store->disk != NULL && store->disk->front.count > 0);
         store_batch_over(store);
     } else {
         store_batch_undo(store); /* LOST: this memory is as before; whether the disk is, nobody knows */
@@ -238,6 +240,12 @@ store_idle(struct store *store)
 {
     assert(!store->batch.open);
     return store->disk != NULL && disk_idle(store);
+}
+
+bool
+store_is_settled(const struct store *store)
+{
+    return store->disk == NULL || store->disk->front.count == 0;
 }
 
 /* --- history ---------------------------------------------------------------------------------- */

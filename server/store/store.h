@@ -1,10 +1,10 @@
-/* store.h: records in memory, truth in LMDB (DESIGN section 4). The only code that knows LMDB.
+/* store.h: records in memory, truth in LMDB and a file before it (DESIGN section 4). The only code that knows LMDB.
  *
  * Any number of processes may have one directory open, each with a store of its own: LMDB's write lock orders their
  * batches, and each puts the others' on its own records (store_begin, store_follow). One process opens it only once.
  *
- * One thread owns a store. All changes happen between store_begin and store_commit or store_undo: one batch, one LMDB
- * write transaction. Records are copied in and out; a borrowed pointer (store_see_...) is good until the next put or
+ * One thread owns a store. All changes happen between store_begin and store_commit or store_undo: one batch, one write
+ * to the disk. Records are copied in and out; a borrowed pointer (store_see_...) is good until the next put or
  * remove in its table.
  *
  * Trouble with disk, map or memory is a fault: the store keeps the first one, reads find nothing from then on, and
@@ -23,10 +23,12 @@ struct stages; /* server/stages/stages.h */
 
 /* --- opening ------------------------------------------------------------------------------------------- */
 struct store_options {
-    const char *directory;   /* holds store.mdb and store.mdb-lock; made (0700) when absent */
+    const char *directory;   /* holds store.mdb, store.mdb-lock and store.journal; made (0700) when absent */
     uint64_t map_bytes;      /* address space for LMDB; 0 for the default (256 GiB) */
     uint32_t slice_records;  /* written back with a commit: at most these or twice what it changed; 0 for the default */
     uint64_t journal_bytes;  /* the journal is kept below about twice this; 0 for the default (16 MiB) */
+    uint32_t front_bytes;    /* of store.journal, when it is made: the newest batches; 0 for the default (128 KiB) */
+    bool no_front;           /* every batch is a transaction of LMDB, as it is beside other instances */
     bool unsafe_no_sync;     /* for tests alone: nothing is forced to the disk, a power cut may lose or break all */
 };
 
@@ -54,7 +56,7 @@ void store_default_house(struct house_record *house);
 void store_default_queue(struct queue_record *queue);
 
 /* --- a batch ------------------------------------------------------------------------------------------- */
-/* Begin a batch: takes LMDB's write lock and, holding it, follows what other instances have committed. Returns false on
+/* Begin a batch: takes the write lock and, holding it, follows what other instances have committed. Returns false on
  * a fault (store_fault tells). */
 bool store_begin(struct store *store);
 
@@ -70,8 +72,8 @@ enum store_outcome {
     STORE_UNDONE, /* nothing of it happened, in memory or on the disk; store_fault tells why; the store goes on */
     STORE_LOST    /* the outcome could not be found out or memory can't be trusted: the process must stop */
 };
-/* Make the batch durable: the journal gets {position, stamp, commands, after-images}, the history its rows, the tables
- * a slice of older changes. commands are kept as they are. The position is the last one + 1. */
+/* Make the batch durable: the journal gets {position, stamp, commands, after-images}, the history its rows; and, when
+ * it is LMDB's turn, the tables a slice of older changes. commands are kept as they are. The position is the last one + 1. */
 enum store_outcome store_commit(struct store *store, const uint8_t *commands, size_t commands_size);
 /* Take the batch back: records, indexes, counters and dirty marks are as before store_begin. */
 void store_undo(struct store *store);
@@ -90,6 +92,10 @@ void store_no_fault(const struct store *store);
 
 /* Write back a slice in a transaction of its own when nothing else is to do. False when there is nothing left. */
 bool store_idle(struct store *store);
+
+/* Has LMDB every batch, so that who reads it (the history consumer) sees them all? The newest may wait beside it, in
+ * store.journal; the next quiet moment brings them over. */
+bool store_is_settled(const struct store *store);
 
 /* --- records: for each row of records.def ---------------------------------------------------------------
  *   const struct user_record *store_see_user(store, user_no)     borrowed, NULL if there is none

@@ -11,6 +11,10 @@
  *     NEXT   held by who writes next, while it waits
  *     NOW    held by who writes
  *
+ * And a third that everybody holds at once, from opening to the end, through a descriptor of its own:
+ *
+ *     PRESENT   held by each instance
+ *
  * Who has written and wants to write again waits at NEXT behind the one that waits already: nobody is passed over
  * twice. Both are locks of the open file (F_OFD_SETLKW), so a thread or another descriptor can't give them up. */
 #define _GNU_SOURCE 1
@@ -19,8 +23,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
-enum byte { NOW, NEXT };
+enum byte { NOW, NEXT, PRESENT };
 
 static int
 lock(int fd, enum byte byte, short type)
@@ -39,11 +44,14 @@ write_lock_open(struct write_lock *write_lock)
     int error = pthread_mutex_init(&write_lock->thread, NULL);
 
     assert(error == 0);
+    write_lock->presence = -1;
 }
 
 void
 write_lock_close(struct write_lock *write_lock)
 {
+    if (write_lock->presence >= 0)
+        close(write_lock->presence);
     pthread_mutex_destroy(&write_lock->thread);
 }
 
@@ -73,4 +81,20 @@ write_lock_give(struct write_lock *write_lock, MDB_env *env)
     if (mdb_env_get_fd(env, &fd) == 0)
         (void)lock(fd, NOW, F_UNLCK);
     pthread_mutex_unlock(&write_lock->thread);
+}
+
+int
+write_lock_be_present(struct write_lock *write_lock, const char *file)
+{
+    write_lock->presence = open(file, O_RDWR | O_CLOEXEC);
+    return write_lock->presence < 0 ? errno : lock(write_lock->presence, PRESENT, F_RDLCK);
+}
+
+bool
+write_lock_is_alone(const struct write_lock *write_lock)
+{
+    struct flock others = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = PRESENT, .l_len = 1};
+
+    return write_lock->presence >= 0 && fcntl(write_lock->presence, F_OFD_GETLK, &others) == 0 &&
+           others.l_type == F_UNLCK;
 }

@@ -6,11 +6,13 @@
 #define STORE_WRITE_LOCK_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include <lmdb.h>
 
 struct write_lock {
     pthread_mutex_t thread; /* one of this process at a time */
+    int presence;           /* a descriptor of the data file, which tells that somebody is here; -1 before */
 };
 
 void write_lock_open(struct write_lock *lock);
@@ -20,5 +22,11 @@ void write_lock_close(struct write_lock *lock);
  * writing. Returns 0, or the system's error and the lock is not taken. */
 int write_lock_take(struct write_lock *lock, MDB_env *env);
 void write_lock_give(struct write_lock *lock, MDB_env *env);
+
+/* Be seen, until write_lock_close, by everybody who asks whether it is alone with this data file. What was written
+ * before by who was alone must be looked for afterwards, under the lock. Returns the system's error. */
+int write_lock_be_present(struct write_lock *lock, const char *file);
+/* Is nobody else present? Asked under the lock, it holds until that is given up. */
+bool write_lock_is_alone(const struct write_lock *lock);
 
 #endif

@@ -44,7 +44,7 @@ start_load(const char *folder, const struct power_load *load, unsigned batches, 
     snprintf(processes, sizeof processes, "%u", load->processes > 0 ? load->processes : 1);
     setenv("LD_PRELOAD", POWER_SHIM_PATH, 1);
     setenv(POWER_LOG_ENV, log, 1);
-    execl(POWER_LOAD_PATH, POWER_LOAD_PATH, data, seed, count, which, processes, load->unsafe ? "unsafe" : NULL,
+    execl(POWER_LOAD_PATH, POWER_LOAD_PATH, data, seed, count, which, processes, load->unsafe ? "unsafe" : load->lmdb ? "lmdb" : NULL,
           (char *)NULL);
     _exit(127);
 }
@@ -138,11 +138,11 @@ read_promises(struct checking *checking)
 }
 
 static bool
-tear_all(struct cutting *cutting, struct power_torn *torn)
+tear_all(struct cutting *cutting, unsigned file, struct power_torn *torn)
 {
     for (size_t at = 0; at < cutting->log.count; at++) {
         const struct power_entry *entry = &cutting->log.entry[at];
-        if (cutting->heard > 0 && entry->head.kind == POWER_SYNC_WRITE) {
+        if (cutting->heard > 0 && entry->head.kind == POWER_SYNC_WRITE && entry->head.file == file) {
             bool whole = cut_at(cutting, at, POWER_WORDS);
             torn->images++;
             torn->whole += whole;
@@ -173,7 +173,7 @@ power_check_log(const char *folder, const struct power_load *load, uint64_t imag
 }
 
 bool
-power_tear_metas(const char *folder, uint64_t seed, struct power_torn *torn, char *why, size_t why_size)
+power_tear(const char *folder, unsigned file, uint64_t seed, struct power_torn *torn, char *why, size_t why_size)
 {
     struct power_counts counts = {0};
     struct checking checking = {
@@ -182,7 +182,7 @@ power_tear_metas(const char *folder, uint64_t seed, struct power_torn *torn, cha
         .in_flight = 1};
 
     memset(torn, 0, sizeof *torn);
-    bool good = cut_open(&checking.cutting) && read_promises(&checking) && tear_all(&checking.cutting, torn);
+    bool good = cut_open(&checking.cutting) && read_promises(&checking) && tear_all(&checking.cutting, file, torn);
     cut_close(&checking.cutting);
     free(checking.promises);
     return good;

@@ -20,6 +20,7 @@ struct power_load {
     unsigned batches;   /* of each process */
     unsigned processes; /* on the same store at the same time; 0 for one */
     bool unsafe;        /* the store does not sync */
+    bool lmdb;          /* it has no front: every batch is a transaction of LMDB */
 };
 
 /* Run power_load under the shim in `folder`, which is there: its store in folder/data, its log folder/log. */
@@ -37,8 +38,8 @@ struct power_torn {
     uint64_t wrong;   /* it opens and something acknowledged is missing or wrong */
 };
 
-/* What no disk should do: tear each write of a meta page within its sector, at any eight bytes. Counts what comes of
- * it. False only when the log can't be used. */
-bool power_tear_metas(const char *folder, uint64_t seed, struct power_torn *torn, char *why, size_t why_size);
+/* What no disk should do: tear each synced write of a file (of record.h; of LMDB's, a meta page) within its sectors, at
+ * any eight bytes. Counts what comes of it. False only when the log can't be used. */
+bool power_tear(const char *folder, unsigned file, uint64_t seed, struct power_torn *torn, char *why, size_t why_size);
 
 #endif

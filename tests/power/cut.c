@@ -31,7 +31,6 @@ cut_open(struct cutting *cutting)
     char path[CUT_PATH_MOST];
 
     snprintf(cutting->image, sizeof cutting->image, "%s/image", cutting->folder);
-    snprintf(cutting->image_file, sizeof cutting->image_file, "%.500s/store.mdb", cutting->image);
     mkdir(cutting->image, 0700);
     snprintf(path, sizeof path, "%s/log", cutting->folder);
     if (!power_log_read(&cutting->log, path))
@@ -101,8 +100,8 @@ cut_at(struct cutting *cutting, size_t at, enum power_cut cut)
     uint64_t seed = cutting->random;
     char why[400];
 
-    if (!power_disk_image(&cutting->disk, next, cut, &cutting->random, cutting->image_file))
-        return cut_wrong(cutting, "%s can't be written", cutting->image_file);
+    if (!power_disk_image(&cutting->disk, next, cut, &cutting->random, cutting->image))
+        return cut_wrong(cutting, "the image in %s can't be written", cutting->image);
     if (open_image(cutting, cut == POWER_NOTHING))
         return true;
     snprintf(why, sizeof why, "%s", cutting->why);

@@ -23,7 +23,7 @@ struct cut_view {
 struct cutting {
     const char *folder;
     const struct cut_view *view;
-    char image[CUT_PATH_MOST], image_file[CUT_PATH_MOST];
+    char image[CUT_PATH_MOST];
     uint64_t random;
     struct power_log log;
     struct power_disk disk;

@@ -3,7 +3,10 @@
 #include "tests/power/image.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,27 +111,32 @@ power_disk_open(struct power_disk *disk, const struct power_log *log)
     memset(disk, 0, sizeof *disk);
     for (size_t i = 0; i < log->count; i++) {
         const struct power_record *head = &log->entry[i].head;
+        struct power_file *file = &disk->file[head->file % POWER_FILES];
         size_t end = (size_t)(head->offset + (is_write(&log->entry[i]) ? head->size : 0));
-        if (head->kind != POWER_MARK && end > disk->room)
-            disk->room = end;
+        if (head->kind != POWER_MARK && end > file->room)
+            file->room = end;
     }
-    disk->safe = allocate(disk->room, 1);
-    disk->image = allocate(disk->room, 1);
-    disk->waiting = allocate(log->count, sizeof(const struct power_entry *));
+    for (struct power_file *file = disk->file; file < disk->file + POWER_FILES; file++) {
+        file->safe = allocate(file->room, 1);
+        file->image = allocate(file->room, 1);
+        file->waiting = allocate(log->count, sizeof(const struct power_entry *));
+    }
 }
 
 void
 power_disk_close(struct power_disk *disk)
 {
-    free(disk->safe);
-    free(disk->image);
-    free(disk->waiting);
+    for (struct power_file *file = disk->file; file < disk->file + POWER_FILES; file++) {
+        free(file->safe);
+        free(file->image);
+        free(file->waiting);
+    }
     memset(disk, 0, sizeof *disk);
 }
 
-/* Put bytes [from, to) of the file, as far as this write has any of them, into `file`. */
+/* Put bytes [from, to) of the file, as far as this write has any of them, into `bytes`. */
 static void
-put_range(uint8_t *file, size_t *length, const struct power_entry *entry, size_t from, size_t to)
+put_range(uint8_t *bytes, size_t *length, const struct power_entry *entry, size_t from, size_t to)
 {
     size_t begin = (size_t)entry->head.offset, end = begin + (size_t)entry->head.size;
 
@@ -136,57 +144,58 @@ put_range(uint8_t *file, size_t *length, const struct power_entry *entry, size_t
     to = to < end ? to : end;
     if (from >= to)
         return;
-    memcpy(file + from, entry->data + (from - begin), to - from);
+    memcpy(bytes + from, entry->data + (from - begin), to - from);
     if (*length < to)
         *length = to;
 }
 
 static void
-shorten(uint8_t *file, size_t room, size_t *length, size_t to)
+shorten(uint8_t *bytes, size_t room, size_t *length, size_t to)
 {
-    memset(file + to, 0, room - to);
+    memset(bytes + to, 0, room - to);
     *length = to;
 }
 
 static void
-make_safe(struct power_disk *disk, const struct power_entry *entry, size_t from, size_t to)
+make_safe(struct power_file *file, const struct power_entry *entry, size_t from, size_t to)
 {
     if (entry->head.kind == POWER_TRUNCATE && to == SIZE_MAX)
-        shorten(disk->safe, disk->room, &disk->safe_length, (size_t)entry->head.offset);
+        shorten(file->safe, file->room, &file->safe_length, (size_t)entry->head.offset);
     else if (is_write(entry))
-        put_range(disk->safe, &disk->safe_length, entry, from, to);
+        put_range(file->safe, &file->safe_length, entry, from, to);
 }
 
 /* A synced write takes with it what waits for the same pages, for the page cache has only one of each. */
 static void
-sync_pages(struct power_disk *disk, const struct power_entry *entry)
+sync_pages(struct power_file *file, const struct power_entry *entry)
 {
     size_t from = (size_t)entry->head.offset / PAGE * PAGE;
     size_t to = ((size_t)(entry->head.offset + entry->head.size) + PAGE - 1) / PAGE * PAGE;
 
-    for (size_t i = 0; i < disk->waiting_count; i++)
-        make_safe(disk, disk->waiting[i], from, to);
-    make_safe(disk, entry, from, to);
+    for (size_t i = 0; i < file->waiting_count; i++)
+        make_safe(file, file->waiting[i], from, to);
+    make_safe(file, entry, from, to);
 }
 
 void
 power_disk_step(struct power_disk *disk, const struct power_entry *entry)
 {
+    struct power_file *file = &disk->file[entry->head.file % POWER_FILES];
     size_t end = (size_t)(entry->head.offset + entry->head.size);
 
     if (entry->head.kind == POWER_TRUNCATE)
-        disk->length = (size_t)entry->head.offset;
-    else if (is_write(entry) && disk->length < end)
-        disk->length = end;
+        file->length = (size_t)entry->head.offset;
+    else if (is_write(entry) && file->length < end)
+        file->length = end;
     if (entry->head.kind == POWER_SYNC) {
-        for (size_t i = 0; i < disk->waiting_count; i++)
-            make_safe(disk, disk->waiting[i], 0, SIZE_MAX);
-        disk->waiting_count = 0;
-        disk->safe_length = disk->length;
+        for (size_t i = 0; i < file->waiting_count; i++)
+            make_safe(file, file->waiting[i], 0, SIZE_MAX);
+        file->waiting_count = 0;
+        file->safe_length = file->length;
     } else if (entry->head.kind == POWER_SYNC_WRITE) {
-        sync_pages(disk, entry);
+        sync_pages(file, entry);
     } else if (entry->head.kind != POWER_MARK) {
-        disk->waiting[disk->waiting_count++] = entry;
+        file->waiting[file->waiting_count++] = entry;
     }
 }
 
@@ -194,17 +203,17 @@ power_disk_step(struct power_disk *disk, const struct power_entry *entry)
  */
 /* Each piece of a write by lots. */
 static void
-put_some(struct power_disk *disk, size_t *length, const struct power_entry *entry, size_t piece, uint64_t *random)
+put_some(struct power_file *file, size_t *length, const struct power_entry *entry, size_t piece, uint64_t *random)
 {
     size_t begin = (size_t)entry->head.offset, end = begin + (size_t)entry->head.size;
 
     for (size_t from = begin / piece * piece; from < end; from += piece)
         if (power_random(random) % 2 == 0)
-            put_range(disk->image, length, entry, from, from + piece);
+            put_range(file->image, length, entry, from, from + piece);
 }
 
 static void
-put_waiting(struct power_disk *disk, size_t *length, const struct power_entry *entry, enum power_cut cut,
+put_waiting(struct power_file *file, size_t *length, const struct power_entry *entry, enum power_cut cut,
             uint64_t *random)
 {
     static const size_t pieces[] = {[POWER_PAGES] = PAGE, [POWER_SECTORS] = SECTOR, [POWER_WORDS] = WORD};
@@ -219,9 +228,9 @@ put_waiting(struct power_disk *disk, size_t *length, const struct power_entry *e
         return;
     }
     if (cut == POWER_ALL)
-        put_range(disk->image, length, entry, 0, SIZE_MAX);
+        put_range(file->image, length, entry, 0, SIZE_MAX);
     else
-        put_some(disk, length, entry, pieces[cut], random);
+        put_some(file, length, entry, pieces[cut], random);
 }
 
 static bool
@@ -243,15 +252,16 @@ write_file(const char *path, const uint8_t *bytes, size_t size)
     return close(fd) == 0 && done == size;
 }
 
-bool
-power_disk_image(struct power_disk *disk, const struct power_entry *next, enum power_cut cut, uint64_t *random,
-                 const char *path)
+/* A file of which nothing is there has no name either. */
+static bool
+file_image(struct power_file *file, const struct power_entry *next, enum power_cut cut, uint64_t *random,
+           const char *path)
 {
-    size_t length = disk->safe_length, seen = disk->length;
-    size_t count = disk->waiting_count;
-    const struct power_entry **order = disk->waiting; /* room for every entry of the log */
+    size_t length = file->safe_length, seen = file->length;
+    size_t count = file->waiting_count;
+    const struct power_entry **order = file->waiting; /* room for every entry of the log */
 
-    memcpy(disk->image, disk->safe, disk->room);
+    memcpy(file->image, file->safe, file->room);
     if (next != NULL && is_write(next)) {
         size_t end = (size_t)(next->head.offset + next->head.size);
         seen = seen > end ? seen : end;
@@ -262,18 +272,37 @@ power_disk_image(struct power_disk *disk, const struct power_entry *next, enum p
         bool backwards = power_random(random) % 2 == 0;
         bool next_first = power_random(random) % 2 == 0;
         if (next != NULL && is_write(next) && next_first)
-            put_waiting(disk, &length, next, cut, random);
+            put_waiting(file, &length, next, cut, random);
         for (size_t i = 0; i < count; i++)
-            put_waiting(disk, &length, order[(from + (backwards ? count - i : i)) % count], cut, random);
+            put_waiting(file, &length, order[(from + (backwards ? count - i : i)) % count], cut, random);
         if (next != NULL && is_write(next) && !next_first)
-            put_waiting(disk, &length, next, cut, random);
+            put_waiting(file, &length, next, cut, random);
         if (power_random(random) % 4 == 0)
             length = seen;
     } else {
         for (size_t i = 0; i < count; i++)
-            put_waiting(disk, &length, order[i], cut, random);
+            put_waiting(file, &length, order[i], cut, random);
         if (next != NULL && is_write(next))
-            put_waiting(disk, &length, next, cut, random);
+            put_waiting(file, &length, next, cut, random);
     }
-    return write_file(path, disk->image, length);
+    if (length == 0)
+        return unlink(path) == 0 || errno == ENOENT;
+    return write_file(path, file->image, length);
+}
+
+bool
+power_disk_image(struct power_disk *disk, const struct power_entry *next, enum power_cut cut, uint64_t *random,
+                 const char *folder)
+{
+    static const char *const names[] = POWER_FILES_NAMES;
+    bool good = true;
+
+    for (unsigned number = 0; good && number < POWER_FILES; number++) {
+        char path[PATH_MAX];
+
+        snprintf(path, sizeof path, "%s/%s", folder, names[number]);
+        good = file_image(&disk->file[number], next != NULL && next->head.file == number ? next : NULL, cut, random,
+                          path);
+    }
+    return good;
 }

@@ -1,4 +1,4 @@
-/* image.h: what a power cut leaves of a store's file, by the log of shim.c.
+/* image.h: what a power cut leaves of a store's files, by the log of shim.c.
  *
  * The model, a bad disk and a bad day: what was synced is there. Of everything else each piece is there or not, by
  * lots, whatever its order was; where pieces overlap, any one of them is on top. Pieces are pages of 4096 bytes, or
@@ -31,13 +31,18 @@ bool power_log_read(struct power_log *log, const char *path);
 void power_log_free(struct power_log *log);
 
 /* --- the disk after some of it --------------------------------------------------------------------------------- */
-struct power_disk {
+struct power_file {
     uint8_t *safe; /* what was synced; room is that of the largest file */
     size_t room, safe_length;
     size_t length;                      /* of the file as programs see it */
     const struct power_entry **waiting; /* written and not synced, in order */
     size_t waiting_count;
     uint8_t *image; /* scratch */
+};
+
+/* A sync is of one file; nothing orders the one's unsynced writes and the other's. */
+struct power_disk {
+    struct power_file file[POWER_FILES];
 };
 
 void power_disk_open(struct power_disk *disk, const struct power_log *log);
@@ -54,10 +59,10 @@ enum power_cut {
     POWER_WORDS    /* any eight bytes */
 };
 
-/* Write the file that a cut now would leave. `next` is what was going on when the lights went out, or NULL: if it is a
- * write, it is one of the unsynced, be its descriptor what it may. False when the file can't be written. */
+/* Write the files that a cut now would leave into a folder. `next` is what was going on when the lights went out, or
+ * NULL: if it is a write, it is one of the unsynced, be its descriptor what it may. False when they can't be written. */
 bool power_disk_image(struct power_disk *disk, const struct power_entry *next, enum power_cut cut, uint64_t *random,
-                      const char *path);
+                      const char *folder);
 
 uint64_t power_random(uint64_t *random);
 

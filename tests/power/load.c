@@ -2,10 +2,10 @@
  * a refund, the history's consumer and the sweep between their batches, now and then a restart. After each batch, when
  * its answers would be sent, it marks the log with what was promised.
  *
- *     power_load DIRECTORY SEED BATCHES INDEX PROCESSES [unsafe]
+ *     power_load DIRECTORY SEED BATCHES INDEX PROCESSES [unsafe | lmdb]
  *
  * Who finds no house there makes one. Of several processes on one directory each has buyers of its own. With "unsafe"
- * the store does not sync: what a cut leaves of that must be found to be wrong. */
+ * the store does not sync: what a cut leaves of that must be found to be wrong. With "lmdb" it has no front. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +127,8 @@ main(int argc, char **argv)
                                           .map_bytes = UINT64_C(1) << 28,
                                           .slice_records = 24,
                                           .journal_bytes = 6000,
+                                          .front_bytes = 32768,
+                                          .no_front = argc > 6 && strcmp(argv[6], "lmdb") == 0,
                                           .unsafe_no_sync = argc > 6 && strcmp(argv[6], "unsafe") == 0};
     for (uint32_t who = 0; who < SALE_BUYERS_MOST; who++)
         load.buyer[who].number = who + 1;

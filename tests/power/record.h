@@ -1,4 +1,4 @@
-/* record.h: the log that shim.c writes and image.c reads: what a program did to the file of a store, in order.
+/* record.h: the log that shim.c writes and image.c reads: what a program did to the files of a store, in order.
  *
  *     log      record, record ...
  *     record   struct power_record, then `size` bytes of data (of a write or a mark)
@@ -13,7 +13,7 @@
 
 #define POWER_MAGIC   0x52574f50u /* "POWR" */
 #define POWER_LOG_ENV "USHER_POWER_LOG"
-/* The how manieth write or sync of the store's file kills the program: in turn before it, in the middle of it (between
+/* The how manieth write or sync of the store's files kills the program: in turn before it, in the middle of it (between
  * two pages; a sync is not done) and after it. A kill from outside could come between a call and its record. */
 #define POWER_DIE_ENV "USHER_POWER_DIE"
 
@@ -25,9 +25,17 @@ enum power_kind {
     POWER_MARK
 };
 
+/* The files of a store that are watched, by name. */
+#define POWER_FILES_NAMES                                                                                              \
+    {                                                                                                                  \
+        "store.mdb", "store.journal"                                                                                   \
+    }
+enum { POWER_FILES = 2 };
+
 struct power_record {
     uint32_t magic;
-    uint32_t kind;
+    uint16_t kind;
+    uint16_t file; /* which of them */
     uint64_t offset;
     uint64_t size;
 };

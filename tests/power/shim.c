@@ -1,9 +1,11 @@
-/* shim.c: preloaded into a program that has a store open, records everything that changes the store's file or makes it
- * durable, in order, into the log that USHER_POWER_LOG names (record.h). image.c builds from it what a power cut would
- * leave behind.
+/* shim.c: preloaded into a program that has a store open, records everything that changes the store's files or makes
+ * them durable, in order, into the log that USHER_POWER_LOG names (record.h). image.c builds from it what a power cut
+ * would leave behind.
  *
  * LMDB 0.9.24 writes a transaction like this: its pages through one descriptor (lseek and writev for neighbours, pwrite
  * for one), then fdatasync, then 120 bytes of a meta page by pwrite through a second descriptor, opened with O_DSYNC.
+ * The journal's front is written by pwrite through a descriptor opened with O_DSYNC and O_DIRECT; the latter is left out
+ * here, so that halves of blocks can be written.
  *
  * Each of these calls can also be made to fail, or to be the program's last.
  *
@@ -27,12 +29,11 @@
 
 #define EVERYBODYS       __attribute__((visibility("default")))
 #define DESCRIPTORS_MOST 4096
-#define STORE_FILE       "/store.mdb"
 
 enum watched { NOT_WATCHED, WATCHED, WATCHED_SYNC };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned char watched[DESCRIPTORS_MOST];
+static unsigned char watched[DESCRIPTORS_MOST], file_of[DESCRIPTORS_MOST];
 static int log_fd = -1;
 
 /* The libc's own, by name. */
@@ -54,9 +55,10 @@ libc_of(const char *name)
 /* One record is one write to the end of the log, so that processes with the same store open can share a log: LMDB's
  * lock orders what they do, and the system orders their records. */
 static void
-record(enum power_kind kind, uint64_t offset, const struct iovec *part)
+record(enum power_kind kind, unsigned file, uint64_t offset, const struct iovec *part)
 {
-    struct power_record head = {.magic = POWER_MAGIC, .kind = kind, .offset = offset};
+    struct power_record head = {
+        .magic = POWER_MAGIC, .kind = (uint16_t)kind, .file = (uint16_t)file, .offset = offset};
     struct iovec parts[2] = {{&head, sizeof head}, {NULL, 0}};
     LIBC(ssize_t, writev, int, const struct iovec *, int);
 
@@ -75,7 +77,7 @@ power_mark(const void *data, size_t size)
     const struct iovec part = {(void *)(uintptr_t)data, size};
 
     pthread_mutex_lock(&lock);
-    record(POWER_MARK, 0, &part);
+    record(POWER_MARK, 0, 0, &part);
     pthread_mutex_unlock(&lock);
 }
 
@@ -173,16 +175,28 @@ how_watched(int fd)
 }
 
 /* --- opening and closing ------------------------------------------------------------------------------------ */
-static void
-note_open(int fd, const char *path, int flags)
+/* Which of the watched files it is; POWER_FILES for none. */
+static unsigned
+which_file(const char *path)
 {
-    size_t length = strlen(path), tail = sizeof STORE_FILE - 1;
+    static const char *const names[] = POWER_FILES_NAMES;
+    const char *name = strrchr(path, '/');
+    unsigned file = 0;
 
+    while (file < POWER_FILES && (name == NULL || strcmp(name + 1, names[file]) != 0))
+        file++;
+    return file;
+}
+
+static void
+note_open(int fd, unsigned file, int flags)
+{
     if (fd < 0 || fd >= DESCRIPTORS_MOST)
         return;
     pthread_mutex_lock(&lock);
     watched[fd] = NOT_WATCHED;
-    if (length > tail && strcmp(path + length - tail, STORE_FILE) == 0)
+    file_of[fd] = (unsigned char)file;
+    if (file < POWER_FILES)
         watched[fd] = (flags & (O_DSYNC | O_SYNC)) != 0 ? WATCHED_SYNC : WATCHED;
     if (watched[fd] != NOT_WATCHED && log_fd < 0 && getenv(POWER_LOG_ENV) != NULL) {
         LIBC(int, open, const char *, int, ...);
@@ -204,8 +218,9 @@ note_open(int fd, const char *path, int flags)
         if ((flags & (O_CREAT | O_TMPFILE)) != 0)                                                                      \
             mode = va_arg(rest, mode_t);                                                                               \
         va_end(rest);                                                                                                  \
-        int fd = real(path, flags, mode);                                                                              \
-        note_open(fd, path, flags);                                                                                    \
+        unsigned file = which_file(path);                                                                              \
+        int fd = real(path, file < POWER_FILES ? flags & ~O_DIRECT : flags, mode);                                     \
+        note_open(fd, file, flags);                                                                                    \
         return fd;                                                                                                     \
     }
 OPEN(open)
@@ -235,7 +250,7 @@ record_write(int fd, uint64_t offset, const struct iovec *parts, int count, ssiz
     for (int i = 0; i < count && left > 0; i++) {
         struct iovec part = parts[i];
         part.iov_len = part.iov_len < left ? part.iov_len : left;
-        record(kind, offset, &part);
+        record(kind, file_of[fd], offset, &part);
         offset += part.iov_len;
         left -= part.iov_len;
     }
@@ -327,7 +342,7 @@ write(int fd, const void *data, size_t size)
         pthread_mutex_lock(&lock);                                                                                     \
         int result = real(fd, length);                                                                                 \
         if (result == 0)                                                                                               \
-            record(POWER_TRUNCATE, (uint64_t)length, NULL);                                                            \
+            record(POWER_TRUNCATE, file_of[fd], (uint64_t)length, NULL);                                                            \
         pthread_mutex_unlock(&lock);                                                                                   \
         return result;                                                                                                 \
     }
@@ -347,7 +362,7 @@ FTRUNCATE(ftruncate64)
         if (dies_in(1))                                                                                                \
             die();                                                                                                     \
         if (verdict == GOES_WELL || verdict == FAILS_AFTER)                                                            \
-            record(POWER_SYNC, 0, NULL);                                                                               \
+            record(POWER_SYNC, file_of[fd], 0, NULL);                                                                               \
         if (dies_in(2))                                                                                                \
             die();                                                                                                     \
         pthread_mutex_unlock(&lock);                                                                                   \

@@ -1,0 +1,399 @@
+/* disk_commit.c: a batch on its way to the disk: to the journal's front or into LMDB; and the store's quiet moments.
+ *
+ *     begin     the write lock; alone on the directory no more than that, else a transaction of LMDB; others are
+ * followed commit    a record at the front (disk_front.c); or a transaction of LMDB with what waits in the front, the
+ * batch, a slice of the sweep and the meta row idle      such a transaction without a batch
+ *
+ * An error before mdb_txn_commit means that nothing was done. After it the outcome is unknown: the environment is
+ * closed, opened anew, and the meta row tells. */
+#include <assert.h>
+#include <string.h>
+
+#include "server/store/digest.h"
+#include "server/store/disk.h"
+#include "server/store/disk_front.h"
+#include "server/store/journal.h"
+
+#define CUT_WITH_COMMIT 64u
+#define CUT_WHEN_IDLE   1024u
+
+/* --- beginning -------------------------------------------------------------------------------- */
+/* A transaction of LMDB. */
+static bool
+begin_in_lmdb(struct store *store)
+{
+    struct disk *disk = store->disk;
+    int error = disk->env_broken ? disk_env_open_anew(disk) : 0;
+
+    assert(disk->write == NULL);
+    if (error == 0)
+        error = disk_write_begin(disk, &disk->write);
+    if (error != 0) {
+        disk->write = NULL;
+        disk_fail(store, error, "can't begin to write");
+        return false;
+    }
+    stages_lap(store->stages, USHER_STAGE_LOCK);
+    if (disk_follow(store, disk->write)) {
+        disk->seen = mdb_txn_id(disk->write) - 1; /* what it stands on */
+        stages_lap(store->stages, USHER_STAGE_FOLLOW);
+        return true;
+    }
+    disk_abort(store);
+    return false;
+}
+
+/* The lock alone. False when the batch has to go to LMDB, or on a fault. */
+static bool
+begin_in_front(struct store *store)
+{
+    struct disk *disk = store->disk;
+
+    if (disk->env_broken || disk->front.file < 0 || disk_take_write_lock(disk) != 0)
+        return false;
+    disk->fronting = disk_front_is_ours(disk);
+    stages_lap(store->stages, USHER_STAGE_LOCK);
+    if (disk->fronting && !disk_follow_now(store))
+        disk->fronting = false;
+    stages_lap(store->stages, USHER_STAGE_FOLLOW);
+    if (!disk->fronting)
+        disk_give_write_lock(disk);
+    return disk->fronting;
+}
+
+bool
+disk_begin(struct store *store)
+{
+    if (begin_in_front(store))
+        return true;
+    return store->trouble->status == STORE_OK && begin_in_lmdb(store);
+}
+
+void
+disk_abort(struct store *store)
+{
+    struct disk *disk = store->disk;
+
+    if (disk->write != NULL)
+        disk_write_abort(disk, disk->write);
+    else if (disk->fronting)
+        disk_give_write_lock(disk);
+    disk->write = NULL;
+    disk->fronting = false;
+}
+
+/* A row of this very batch was never put. */
+static int
+drop_history_row(struct store *store, unsigned index, uint64_t number)
+{
+    struct disk *disk = store->disk;
+    MDB_val key = {sizeof number, &number}, value;
+    int error = lmdb_get(disk->write, disk->dbi[HISTORY_FIRST + index], &key, &value);
+
+    if (error != 0)
+        return error == MDB_NOTFOUND ? 0 : error;
+    store->history->digest_change -= disk_check_of(&value);
+    return disk_del_number(disk, disk->write, HISTORY_FIRST + index, number);
+}
+
+static int
+write_history_table(struct store *store, unsigned index)
+{
+    struct disk *disk = store->disk;
+    const struct history_table *table = &store->history->table[index];
+    bool dropped;
+
+    for (size_t at = 0; at < table->appended_count; at++) {
+        const struct history_row *row = history_see(store->history, index, table->appended[at], &dropped);
+        int error;
+
+        if (row == NULL)
+            continue;
+        error = disk_put_number(disk, disk->write, HISTORY_FIRST + index, row->key, row->bytes, row->size,
+                                index == HISTORY_INDEX_ENDED ? MDB_NOOVERWRITE : MDB_APPEND);
+        if (error != 0)
+            return error;
+        store->history->digest_change += digest_check(HISTORY_FIRST + index, row->key, row->bytes, row->size);
+    }
+    for (size_t at = 0; at < table->dropped_count; at++) {
+        int error = drop_history_row(store, index, table->dropped[at].key);
+
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+/* How many records the open batch changed. */
+static uint64_t
+count_changes(const struct store *store)
+{
+    uint64_t changed = 0;
+
+    for (size_t at = 0; at < store->batch.touched_count; at++)
+        changed += store->batch.touched[at].changed;
+    return changed;
+}
+
+static int
+write_batch(struct store *store, struct disk_meta *meta, struct sweep_slice *slice)
+{
+    struct disk *disk = store->disk;
+    uint64_t changed = count_changes(store) + disk->waiting_changes, bytes = disk->journal_value.size + DISK_CHECK_SIZE;
+    uint64_t cuts = CUT_WITH_COMMIT + 2 * (uint64_t)disk->front.count;
+    int error = disk_front_carry(disk, disk->write);
+
+    if (error == 0)
+        error = disk_put_number(disk, disk->write, DISK_JOURNAL, meta->position, disk->journal_value.data,
+                                disk->journal_value.size, MDB_APPEND);
+    store->history->digest_change = 0;
+    for (unsigned index = 0; error == 0 && index < HISTORY_TABLES; index++)
+        error = write_history_table(store, index);
+    if (error == 0)
+        error = disk_digest_write(store, disk->write, meta->position);
+    if (error == 0)
+        error = sweep_write(store, disk->write, meta, sweep_pace(&disk->sweep, changed, bytes), cuts, slice);
+    if (error == 0)
+        error = disk_put_number(disk, disk->write, DISK_META, DISK_META_STORE, meta, sizeof *meta, 0);
+    return error;
+}
+
+/* Is the write of this meta row there? Others may have committed after it, so a batch is looked for in the journal
+ * (MDB_NOTFOUND when nobody can tell any more); one that only wrote back may as well count as lost. */
+static int
+see_batch(const struct store *store, MDB_txn *txn, const struct disk_meta *now, const struct disk_meta *meta,
+          bool *there)
+{
+    const struct disk *disk = store->disk;
+    uint64_t number = meta->position;
+    MDB_val key = {sizeof number, &number}, value;
+    size_t size;
+    int error;
+
+    *there = now->writer == meta->writer && now->writes == meta->writes;
+    if (*there || now->position < number || number == store->position)
+        return 0;
+    error = lmdb_get(txn, disk->dbi[DISK_JOURNAL], &key, &value);
+    if (error != 0)
+        return error;
+    if (!disk_value_good(DISK_JOURNAL, &key, &value, &size))
+        return MDB_CORRUPTED;
+    *there = size == disk->journal_value.size && memcmp(value.mv_data, disk->journal_value.data, size) == 0;
+    return 0;
+}
+
+/* See whether the batch is there, and if it is, write the meta row again: what was found after a failed commit is on
+ * the disk for sure once that is. */
+static int
+see_and_confirm(const struct store *store, const struct disk_meta *meta, bool *there)
+{
+    struct disk *disk = store->disk;
+    struct disk_meta now;
+    MDB_txn *txn;
+    int error = disk_write_begin(disk, &txn);
+
+    if (error != 0)
+        return error;
+    error = disk_get(disk, txn, DISK_META, DISK_META_STORE, &now, sizeof now);
+    if (error == 0)
+        error = see_batch(store, txn, &now, meta, there);
+    if (error == 0 && *there) {
+        now.writer = disk->writer;
+        now.writes++;
+        error = disk_put_number(disk, txn, DISK_META, DISK_META_STORE, &now, sizeof now, 0);
+    }
+    if (error != 0 || !*there) {
+        disk_write_abort(disk, txn);
+        return error;
+    }
+    return disk_write_commit(disk, txn);
+}
+
+/* A commit failed: find out whether it is there. */
+static enum store_outcome
+find_outcome(struct store *store, const struct disk_meta *meta)
+{
+    struct disk *disk = store->disk;
+    bool there = false;
+
+    disk->env_broken = true;
+    if (disk_env_open_anew(disk) != 0)
+        return STORE_LOST;
+    if (see_and_confirm(store, meta, &there) != 0) {
+        disk->env_broken = true;
+        return STORE_LOST;
+    }
+    if (!there)
+        return STORE_UNDONE;
+    disk->meta = *meta; /* what came after it will be followed */
+    disk_front_carried(store);
+    store_no_fault(store);
+    return STORE_DONE;
+}
+
+/* Commit the write transaction that ends in this meta row. */
+static enum store_outcome
+commit_write(struct store *store, const struct disk_meta *meta)
+{
+    struct disk *disk = store->disk;
+    uint64_t number = mdb_txn_id(disk->write);
+
+    stages_lap(store->stages, USHER_STAGE_WRITE);
+    int error = disk_write_commit(disk, disk->write);
+    stages_lap(store->stages, USHER_STAGE_SYNC);
+
+    disk->write = NULL;
+    if (error != 0) {
+        disk_fail(store, error, "the commit failed");
+        return find_outcome(store, meta);
+    }
+    disk->meta = *meta;
+    disk->seen = number;
+    disk_front_carried(store);
+    return STORE_DONE;
+}
+
+static void
+mark_changes(struct store *store)
+{
+    for (size_t at = 0; at < store->batch.touched_count; at++) {
+        const struct batch_touch *touched = &store->batch.touched[at];
+
+        if (touched->changed)
+            sweep_mark(&store->disk->sweep, &store->tables[touched->table], touched->slot, false);
+    }
+}
+
+/* The batch is on the disk, in LMDB or before it. */
+static void
+note_batch(struct store *store)
+{
+    store->disk->sweep.bytes_since += store->disk->journal_value.size + DISK_CHECK_SIZE;
+    mark_changes(store);
+}
+
+static enum store_outcome
+commit_in_lmdb(struct store *store)
+{
+    struct disk *disk = store->disk;
+    struct disk_meta meta = disk->meta;
+    struct sweep_slice slice;
+    enum store_outcome outcome;
+    int error;
+
+    if (sweep_begin_pass(&disk->sweep, store->position, false))
+        disk_clear_readers(disk);
+    meta.position = store->position + 1;
+    meta.writer = disk->writer;
+    meta.writes++;
+    error = write_batch(store, &meta, &slice);
+    if (error != 0) {
+        disk_abort(store);
+        disk_fail(store, error, "the batch can't be written");
+        return STORE_UNDONE;
+    }
+    outcome = commit_write(store, &meta);
+    if (outcome != STORE_DONE)
+        return outcome;
+    note_batch(store);
+    sweep_done(store, &slice);
+    return STORE_DONE;
+}
+
+/* The open batch was to go to the front, which does not take it: it takes what waits there along into LMDB. */
+static enum store_outcome
+commit_with_front(struct store *store)
+{
+    struct disk *disk = store->disk;
+    int error;
+
+    disk->fronting = false;
+    error = disk_write_begin_locked(disk, &disk->write);
+    if (error == 0)
+        return commit_in_lmdb(store);
+    disk->write = NULL;
+    disk_fail(store, error, "can't begin to write");
+    return STORE_UNDONE;
+}
+
+enum store_outcome
+disk_commit(struct store *store, const uint8_t *commands, size_t commands_size)
+{
+    enum disk_front_outcome front;
+    enum store_outcome outcome;
+
+    journal_encode(store, commands, commands_size, &store->disk->journal_value);
+    if (!store->disk->fronting)
+        return commit_in_lmdb(store);
+    front = disk_front_commit(store);
+    if (front == DISK_FRONT_DONE) {
+        store->disk->waiting_changes += count_changes(store);
+        note_batch(store);
+    }
+    if (front == DISK_FRONT_DONE || front == DISK_FRONT_FAULT) {
+        disk_abort(store); /* which gives up the lock: there is no transaction */
+        return front == DISK_FRONT_DONE ? STORE_DONE : STORE_UNDONE;
+    }
+    outcome = commit_with_front(store);
+    return outcome == STORE_UNDONE && front == DISK_FRONT_UNKNOWN ? STORE_LOST : outcome;
+}
+
+static int
+write_idle(struct store *store, struct disk_meta *meta, struct sweep_slice *slice)
+{
+    struct disk *disk = store->disk;
+    int error;
+
+    if (sweep_begin_pass(&disk->sweep, store->position, true))
+        disk_clear_readers(disk);
+    *meta = disk->meta;
+    meta->position = store->position;
+    meta->writer = disk->writer;
+    meta->writes++;
+    if (sweep_is_clean(&disk->sweep))
+        meta->cut = meta->position; /* the last batches changed no record */
+    error = disk_front_carry(disk, disk->write);
+    if (error == 0)
+        error = sweep_write(store, disk->write, meta, disk->sweep.slice_records, CUT_WHEN_IDLE, slice);
+    if (error != 0)
+        return error;
+    return disk_put_number(disk, disk->write, DISK_META, DISK_META_STORE, meta, sizeof *meta, 0);
+}
+
+/* Is everything in its table, and nothing left of the journal? */
+static bool
+is_tidy(const struct store *store)
+{
+    const struct disk *disk = store->disk;
+
+    return disk->front.count == 0 && sweep_is_clean(&disk->sweep) && disk_journal_stat(store).ms_entries == 0;
+}
+
+bool
+disk_idle(struct store *store)
+{
+    struct disk *disk = store->disk;
+    struct disk_meta meta;
+    struct sweep_slice slice;
+    int error;
+
+    store_no_fault(store);
+    if (is_tidy(store))
+        return false;
+    if (!begin_in_lmdb(store))
+        return false;
+    if (is_tidy(store) && disk->meta.cut == disk->meta.position) {
+        disk_abort(store); /* another instance has done it */
+        return false;
+    }
+    error = write_idle(store, &meta, &slice);
+    if (error != 0) {
+        disk_abort(store);
+        disk_fail(store, error, "records can't be written back");
+        return false;
+    }
+    if (commit_write(store, &meta) != STORE_DONE)
+        return false;
+    sweep_done(store, &slice);
+    return !is_tidy(store);
+}
