@@ -401,11 +401,18 @@ on_event(struct bufferevent *bufferevent, short what, void *context)
 
     (void)bufferevent;
     if ((what & BEV_EVENT_EOF) == 0 || connection->reading == READING_LINGER ||
-        (last != NULL && (last->state == EXCHANGE_STREAMING || last->state == EXCHANGE_RECEIVING))) {
+        (last != NULL && last->state == EXCHANGE_STREAMING)) {
         connection_close(connection);
         return;
     }
-    /* It may still read: what was asked whole is answered, what was begun is not a request. */
+    /* It may still read: what was asked whole is answered, what was begun is no request. */
+    if (connection->receiving != NULL) {
+        TAILQ_REMOVE(&connection->exchanges, connection->receiving, link);
+        connection->exchange_count--;
+        exchange_orphan(connection->receiving);
+        connection->receiving = NULL;
+        connection->reading = READING_NOTHING;
+    }
     connection->half_closed = true;
     connection_turn(connection);
 }

@@ -21,11 +21,13 @@
 #include "parser.h"
 #include "target.h"
 
-#define REFUSED_LINGER_MS 2000 /* after a refusal: time for the client to read it before what it sends meets a reset   \
-                                */
-#define REFUSED_LINGER_BYTES  1048576 /* and how much of what it sends on is thrown away */
-#define UNSENT_PAUSES_READING 262144  /* bytes of answers that a client has not read: no further request is looked at  \
-                                       */
+#define REFUSED_LINGER_MS                                                                                              \
+    2000 /* after a refusal: time for the client to read it before what it sends meets a reset                         \
+          */
+#define REFUSED_LINGER_BYTES 1048576 /* and how much of what it sends on is thrown away */
+#define UNSENT_PAUSES_READING                                                                                          \
+    262144 /* bytes of answers that a client has not read: no further request is looked at                             \
+            */
 
 /* --- counts ------------------------------------------------------------------------------------------------- */
 enum status_index {

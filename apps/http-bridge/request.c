@@ -73,7 +73,6 @@ copy_fields(struct http_exchange *exchange, const char *head, size_t size, const
     exchange->head = copy;
     memcpy(copy, head, size);
     copy[size] = '\0';
-    exchange->field_count = parsed->field_count;
     for (unsigned i = 0; i < parsed->field_count; i++) {
         struct parser_span name = parsed->name[i], value = parsed->value[i];
         while (value.size > 0 && (copy[value.at + value.size - 1] == ' ' || copy[value.at + value.size - 1] == '\t'))
@@ -82,6 +81,7 @@ copy_fields(struct http_exchange *exchange, const char *head, size_t size, const
         copy[value.at + value.size] = '\0';
         exchange->name[i] = copy + name.at;
         exchange->value[i] = value.size == 0 ? "" : copy + value.at;
+        exchange->field_count = i + 1; /* a refusal is answered too, and looks at what is there */
         if (!target_is_utf8(exchange->value[i], value.size))
             return false;
     }

@@ -53,7 +53,7 @@ every_page_is_clean_mdoc() # test
         [ -z "$said" ] || fail "$said"
         [ "$(mandoc -T ascii "$page" | wc -l)" -gt 50 ] || fail "$page is no page"
     done
-    [ "$(ls "$pages" | tr '\n' ' ')" = 'usher.3 usher.7 usherctl.1 usherd.8 ' ] || fail "other pages than were looked at"
+    [ "$(ls "$pages" | tr '\n' ' ')" = 'usher-http.8 usher.3 usher.7 usherctl.1 usherd.8 ' ] || fail "other pages than were looked at"
 }
 
 # ---- usherctl(1) ----------------------------------------------------------------------------------------------------
@@ -88,22 +88,29 @@ usherd_8_has_every_option() # test
     all_begin_a_line_of usherd.8 '.It Fl ' <"$work"
 }
 
-# The rows' own bounds and defaults stand in the page as they are.
-usherd_8_has_the_numbers_of_the_rows() # test
+# The rows' own bounds and defaults stand in a page as they are.
+has_the_numbers_of() # page, the rows' macro besides OPTION_NUMBER, files of rows
 {
+    page=$1
+    macro=$2
+    shift 2
     # An item a line.
-    text=$(plain usherd.8 | tr -d ',' | tr '\n' ' ' | sed 's/ \.It /\n.It /g')
+    text=$(plain "$page" | tr -d ',' | tr '\n' ' ' | sed 's/ \.It /\n.It /g')
     count=0
     # name default least most
-    sed -n 's/^OPTION_NUMBER(\([a-z_]*\), *\([0-9]*\), *\([0-9]*\), *\([0-9]*\),.*/\1 \2 \3 \4/p
-            s/^NET_LIMIT(\([a-z_]*\), *\([0-9]*\), *\([0-9]*\), *\([0-9]*\),.*/\1 \2 \3 \4/p' \
-        "$top/server/options.def" "$top/server/net/limits.def" | tr _ - >"$work"
+    sed -n "s/^OPTION_NUMBER(\([a-z_]*\), *\([0-9]*\), *\([0-9]*\), *\([0-9]*\),.*/\1 \2 \3 \4/p
+            s/^$macro(\([a-z_]*\), *\([0-9]*\), *\([0-9]*\), *\([0-9]*\),.*/\1 \2 \3 \4/p" "$@" | tr _ - >"$work"
     while read -r option usual least most; do
         count=$((count + 1))
         printf '%s\n' "$text" | grep -q "^\.It Fl -$option Ar number .* $least to $most; by itself $usual\." ||
-            fail "--$option is $least to $most, by itself $usual; docs/man/usherd.8 says something else"
+            fail "--$option is $least to $most, by itself $usual; docs/man/$page says something else"
     done <"$work"
     [ "$count" -gt 15 ] || fail "the rows have another form now"
+}
+
+usherd_8_has_the_numbers_of_the_rows() # test
+{
+    has_the_numbers_of usherd.8 NET_LIMIT "$top/server/options.def" "$top/server/net/limits.def"
 }
 
 usherd_8_has_every_verb_and_status() # test
@@ -123,6 +130,24 @@ usherd_8_has_every_signal() # test
     for signal in $signals; do
         grep -qx "$signal" "$work" || [ "$signal" = SIGSEGV ] || fail "docs/man/usherd.8 leaves out $signal"
     done
+}
+
+# ---- usher-http(8) ---------------------------------------------------------------------------------------------------
+
+usher_http_8_has_every_option_and_its_numbers() # test
+{
+    rows=$top/apps/http-bridge
+    sed -n 's/^OPTION_[A-Z_]*(\([a-z_]*\),.*/--\1/p; s/^HTTP_LIMIT(\([a-z_]*\),.*/--\1/p' \
+        "$rows/options.def" "$rows/limits.def" | tr _ - >"$work"
+    [ "$(wc -l <"$work")" -gt 25 ] || fail "the rows have another form now"
+    all_begin_a_line_of usher-http.8 '.It Fl ' <"$work" || exit 1
+    has_the_numbers_of usher-http.8 'HTTP_LIMIT' "$rows/options.def" "$rows/limits.def"
+}
+
+usher_http_8_has_every_status() # test
+{
+    sed -n 's/^BRIDGE_EXIT( *\([0-9]*\),.*/\1/p' "$top/apps/http-bridge/exits.def" >"$work"
+    all_begin_a_line_of usher-http.8 '.It ' <"$work"
 }
 
 # ---- usher(3) -------------------------------------------------------------------------------------------------------
