@@ -359,11 +359,26 @@ a_name_that_no_test_has_is_an_error() # test
 
 # ---- serving --------------------------------------------------------------------------------------------------------
 
-# An usherd that writes its port file and serves until a signal; an usherctl whose house has this list of concerts.
+# An usherd that writes its port file and serves until a signal; an usherctl whose house has this list of concerts; a
+# usher-http that does as usherd does, where nobody has taken its port.
 play_the_server()
 {
     : >"$stage/built"
-    mkdir -p "$stage/data" "$stage/build/release/server" "$stage/build/release/apps/usherctl"
+    mkdir -p "$stage/data" "$stage/build/release/server" "$stage/build/release/apps/usherctl" \
+        "$stage/build/release/apps/http-bridge"
+    program usher-http <<'rows'
+echo "usher-http $*" >>"$stage/called"
+[ ! -e "$stage/port_is_taken" ] || case " $* " in *" 127.0.0.1:7480 "*) exit 69 ;; esac
+while [ $# -gt 0 ]; do
+    [ "$1" != --port-file ] || file=$2
+    shift
+done
+trap 'echo "usher-http ends" >>"$stage/called"; exit 0' INT TERM
+printf '7777\n7778\n' >"$file"
+echo $$ >"$stage/bridge"
+while [ -e "$stage" ]; do sleep 0.05; done
+rows
+    mv "$stage/bin/usher-http" "$stage/build/release/apps/http-bridge/usher-http"
     PATH="$stage/bin:$PATH" cmake --preset release
     program usherd <<'rows'
 echo "usherd $*" >>"$stage/called"
@@ -477,6 +492,63 @@ a_signal_reaches_usherd_and_its_status_comes_back() # test
         called "^usherd ends$"
         ends_with 7
     done
+}
+
+# Wait until a line of what was called is this one.
+until_called()
+{
+    for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        ! grep -q -- "$1" "$stage/called" || return 0
+        sleep 0.25
+    done
+    fail "did not call in turn $turn: $1"
+}
+
+the_bridge_starts_beside_the_server_and_ends_with_the_run() # test
+{
+    play_the_server '[ { "concert_id": 1 } ]'
+    serve
+    called "^usher-http --server 127.0.0.1:4711 --key $stage/data/admin.key --listen 127.0.0.1:7480 --operations 127.0.0.1:7481 "
+    says "By HTTP it is http://127.0.0.1:7777/"
+    end_by TERM
+    ends_with 7
+    until_called "^usher-http ends$"
+}
+
+a_bridge_that_ends_leaves_the_server_serving() # test
+{
+    play_the_server '[ { "concert_id": 1 } ]'
+    serve
+    kill -TERM "$(cat "$stage/bridge")"
+    until_called "^usher-http ends$"
+    not_called "^usherd ends$"
+    kill -0 "$server" || fail "the server ended with its bridge"
+    end_by TERM
+    ends_with 7
+}
+
+where_the_port_of_the_bridge_is_taken_the_system_chooses() # test
+{
+    play_the_server '[ { "concert_id": 1 } ]'
+    : >"$stage/port_is_taken"
+    serve
+    called "^usher-http .* --listen 127.0.0.1:0 --operations 127.0.0.1:0 "
+    says "By HTTP it is http://127.0.0.1:7777/"
+    end_by TERM
+}
+
+the_bridge_may_be_left_out_or_stand_elsewhere() # test
+{
+    play_the_server '[ { "concert_id": 1 } ]'
+    serve --http off
+    not_called "^usher-http"
+    ! grep -q "By HTTP" "$stage/said" || fail "spoke of a bridge"
+    end_by TERM
+    serve --http 127.0.0.2:0
+    called "^usher-http .* --listen 127.0.0.2:0 "
+    called "^usherd --data $stage/data --port-file [^ ]*$"
+    says "By HTTP it is http://127.0.0.2:7777/"
+    end_by TERM
 }
 
 instances_share_a_port_and_stop_together() # test
