@@ -59,7 +59,10 @@ http_add_header(struct http_exchange *exchange, const char *name, const char *va
     assert(value_is_clean);
     if (exchange->headers == NULL)
         exchange->headers = buffer_open(exchange->http);
-    evbuffer_add_printf(exchange->headers, "%s: %s\r\n", name, value);
+    evbuffer_add(exchange->headers, name, strlen(name));
+    evbuffer_add(exchange->headers, ": ", 2);
+    evbuffer_add(exchange->headers, value, strlen(value));
+    evbuffer_add(exchange->headers, "\r\n", 2);
 }
 
 void
@@ -104,25 +107,67 @@ add_cors(const struct http_exchange *exchange, struct evbuffer *output)
                             origin);
 }
 
+/* The lines that every answer has are put together here and added in one piece: no format is read and no chain of an
+ * evbuffer looked at for each of them. */
+struct lines {
+    char text[512];
+    size_t size;
+};
+
+static void
+add_text(struct lines *lines, const char *text)
+{
+    size_t size = strlen(text);
+
+    assert(lines->size + size <= sizeof lines->text);
+    memcpy(lines->text + lines->size, text, size);
+    lines->size += size;
+}
+
+static void
+add_number(struct lines *lines, uint64_t number)
+{
+    char digits[21], *at = digits + 20;
+
+    *at = '\0';
+    do
+        *--at = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    add_text(lines, at);
+}
+
 void
 respond_head(struct http_exchange *exchange, const char *content_type, int64_t length)
 {
     struct evbuffer *output = exchange_output(exchange);
     const char *phrase = status_phrase(exchange->status);
+    struct lines lines = {.size = 0};
 
     assert(phrase != NULL);
-    evbuffer_add_printf(output, "HTTP/1.1 %u %s\r\nDate: %s\r\nX-Content-Type-Options: nosniff\r\n", exchange->status,
-                        phrase, http_date(exchange->http));
-    if (content_type != NULL)
-        evbuffer_add_printf(output, "Content-Type: %s\r\n", content_type);
-    if (length >= 0 && exchange->status != 204)
-        evbuffer_add_printf(output, "Content-Length: %" PRId64 "\r\n", length);
+    add_text(&lines, "HTTP/1.1 ");
+    add_number(&lines, exchange->status);
+    add_text(&lines, " ");
+    add_text(&lines, phrase);
+    add_text(&lines, "\r\nDate: ");
+    add_text(&lines, http_date(exchange->http));
+    add_text(&lines, "\r\nX-Content-Type-Options: nosniff\r\n");
+    if (content_type != NULL) {
+        add_text(&lines, "Content-Type: ");
+        add_text(&lines, content_type);
+        add_text(&lines, "\r\n");
+    }
+    if (length >= 0 && exchange->status != 204) {
+        add_text(&lines, "Content-Length: ");
+        add_number(&lines, (uint64_t)length);
+        add_text(&lines, "\r\n");
+    }
     if (length < 0 && exchange->in_chunks)
-        evbuffer_add_printf(output, "Transfer-Encoding: chunked\r\n");
+        add_text(&lines, "Transfer-Encoding: chunked\r\n");
     if (exchange->close)
-        evbuffer_add_printf(output, "Connection: close\r\n");
+        add_text(&lines, "Connection: close\r\n");
     else if (exchange->minor == 0)
-        evbuffer_add_printf(output, "Connection: keep-alive\r\n");
+        add_text(&lines, "Connection: keep-alive\r\n");
+    evbuffer_add(output, lines.text, lines.size);
     if (exchange->headers != NULL)
         evbuffer_add_buffer(output, exchange->headers);
     add_rate(exchange, output);
