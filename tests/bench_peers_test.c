@@ -1,5 +1,5 @@
 /* bench_peers_test.c: what the comparison with other systems stands on: servers that are started privately and leave
- * nothing behind, and the echo. The peers themselves: bench_redis_test.c. */
+ * nothing behind, and the echo. The peers themselves: bench_systems_test.c. */
 #include "tests/test.h"
 
 #include <signal.h>

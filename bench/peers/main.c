@@ -14,9 +14,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench/common/clock.h"
 #include "bench/common/environment.h"
+#include "bench/peers/experiments.h"
 #include "bench/peers/report.h"
 #include "bench/peers/systems.h"
 
@@ -24,10 +26,13 @@
 #define ROUNDS_MOST      15u
 #define ARGUMENTS_MOST   16
 #define WARM_MS          150u
+#define DESCRIPTORS      65536u
 
 struct run {
     struct systems_options systems_options;
-    const char *only, *jobs, *shapes, *json;
+    const char *only, *jobs, *shapes, *experiments, *json;
+    bool with_table, with_experiments, quick;
+    json_t *table, *experiment_rows;
     const char *usherd_arguments[ARGUMENTS_MOST + 1];
     unsigned usherd_argument_count;
     unsigned rounds, measured_ms;
@@ -48,9 +53,11 @@ misused(const char *what, const char *which)
 static const char usage[] =
     "usher-peers: Usher beside Redis, PostgreSQL, MariaDB and an echo that does nothing, in one run\n"
     "\n"
-    "  --only LIST       systems: usher, redis, echo; all of them by default\n"
+    "  --only LIST       systems: usher, redis, postgres, echo; all of them by default\n"
     "  --jobs LIST       join, rank, seats, reserve, charge, balance, pay, mix\n"
     "  --shapes LIST     50x1 (connections x tasks in flight on each), 500x1, 50x16\n"
+    "  --experiments L   instead of the table, or with --jobs beside it: seat, charges, lone, offered, many-rank,\n"
+    "                    many-reserve, idle, crash, or all\n"
     "  --rounds N        how often each is measured, in turns; the median counts (5)\n"
     "  --seconds S       how long each measurement takes (1)\n"
     "  --quick           a first look: one round of 0.3 s, 50,000 waiting, 10,000 dates\n"
@@ -84,6 +91,7 @@ number_of(const char *text, uint32_t least, uint32_t most)
 static void
 be_quick(struct run *run)
 {
+    run->quick = true;
     run->rounds = 1;
     run->measured_ms = 300;
     run->systems_options.sizes.waiting = 50000;
@@ -118,6 +126,9 @@ take_options(struct run *run, int count, char **arguments)
             run->only = value_of(count, arguments, &i);
         } else if (strcmp(option, "--jobs") == 0) {
             run->jobs = value_of(count, arguments, &i);
+        } else if (strcmp(option, "--experiments") == 0) {
+            run->experiments = value_of(count, arguments, &i);
+            run->with_experiments = true;
         } else if (strcmp(option, "--shapes") == 0) {
             run->shapes = value_of(count, arguments, &i);
         } else if (strcmp(option, "--json") == 0) {
@@ -175,6 +186,12 @@ static bool
 is_system(const char *name, size_t size)
 {
     return system_named(name, size) != NULL;
+}
+
+static bool
+is_experiment(const char *name, size_t size)
+{
+    return experiments_know(name, size) || (size == 3 && memcmp(name, "all", 3) == 0);
 }
 
 /* --- measuring ----------------------------------------------------------------------------------------- */
@@ -252,7 +269,7 @@ open_all(struct run *run)
         struct system *system = &run->system[run->system_count];
         uint64_t begin_ns = clock_now_ns();
         char why[WHY_SIZE] = "";
-        if (!is_chosen(run->only, system_rows[i].name))
+        if (!is_chosen(run->only, system_rows[i].name) || (system_rows[i].uses & SYSTEM_JOBS) == 0)
             continue;
         if (!system_open(system, &system_rows[i], &run->systems_options, why))
             give_up(system, why);
@@ -291,7 +308,10 @@ write_json(struct run *run)
 
     if (run->json == NULL)
         return true;
-    whole = report_json(&run->report);
+    whole = run->table != NULL ? run->table : json_pack("{s:s}", "what", "usher bench --peers");
+    run->table = NULL;
+    if (run->experiment_rows != NULL)
+        json_object_set(whole, "experiments", run->experiment_rows);
     json_object_set_new(whole, "environment", json_incref(run->environment));
     bool written = environment_write_json(whole, run->json, why, sizeof why);
     if (!written)
@@ -300,15 +320,48 @@ write_json(struct run *run)
     return written;
 }
 
+/* The table of jobs; true when nothing went wrong and all books agree. */
+static bool
+measure_table(struct run *run)
+{
+    open_all(run);
+    report_begin(&run->report);
+    measure_all(run);
+    report_end(&run->report);
+    run->table = report_json(&run->report);
+    return close_all(run) && run->report.faults == 0;
+}
+
+static bool
+measure_experiments(struct run *run)
+{
+    const struct experiments_plan plan = {
+        .options = &run->systems_options,
+        .is_wanted = is_chosen,
+        .only = run->only,
+        .list = run->experiments != NULL && strcmp(run->experiments, "all") != 0 ? run->experiments : NULL,
+        .rounds = run->rounds,
+        .quick = run->quick};
+    char why[WHY_SIZE] = "";
+
+    run->experiment_rows = json_array();
+    if (experiments_run(&plan, run->experiment_rows, why))
+        return true;
+    fprintf(stderr, "usher-peers: %s\n", why);
+    return false;
+}
+
 static void
 raise_limits(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    if (limit.rlim_max < DESCRIPTORS && geteuid() == 0)
+        limit.rlim_max = DESCRIPTORS; /* ten thousand connections want it; root may */
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int
@@ -333,16 +386,15 @@ main(int count, char **arguments)
     check_list(run.only, is_system);
     check_list(run.jobs, report_is_job);
     check_list(run.shapes, report_is_shape);
+    check_list(run.experiments, is_experiment);
     raise_limits();
     process_clean_up_at_signals();
     atexit(clean_up);
-    open_all(&run);
-    run.environment = environment_read(run.system[0].house.pid != 0 ? run.system[0].house.folder : run.system[0].folder);
+    run.with_table = run.jobs != NULL || !run.with_experiments;
+    run.with_experiments = run.with_experiments || run.jobs == NULL;
+    run.environment = environment_read(run.systems_options.folder != NULL ? run.systems_options.folder : "/var/tmp");
     environment_print(run.environment, stdout);
-    report_begin(&run.report);
-    measure_all(&run);
-    report_end(&run.report);
-    bool written = write_json(&run);
-    bool sound = close_all(&run) && written;
-    return sound && run.report.faults == 0 ? 0 : 1;
+    bool sound = !run.with_table || measure_table(&run);
+    sound = (!run.with_experiments || measure_experiments(&run)) && sound;
+    return write_json(&run) && sound ? 0 : 1;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bench/peers/people.h"
+#include "bench/peers/reasons.h"
 #include "bench/peers/wires.h"
 
 #define TOKEN_LINE    12u
@@ -121,28 +122,25 @@ struct redis {
     uint64_t epoch_ms; /* from which a reservation counts its deadline */
 };
 
-static const char *const reason_names[] = {
-#define PEER_REASON(name) #name,
-#include "bench/peers/reasons.def"
-};
-#define REASON_COUNT (sizeof reason_names / sizeof reason_names[0])
-
-/* "REFUSED HELD": the number of HELD; another error of Redis is the last one. */
+/* "REFUSED HELD": the number of HELD. False for another error of Redis. */
 static bool
 is_refusal(const struct reply *reply, uint32_t *reason)
 {
     static const char head[] = "REFUSED ";
     const size_t head_size = sizeof head - 1;
 
-    *reason = REASON_COUNT - 1;
+    *reason = reason_error();
     if (reply->strings == 0 || reply->size[0] <= head_size || memcmp(reply->string[0], head, head_size) != 0)
         return false;
-    for (uint32_t i = 0; i < REASON_COUNT; i++) {
-        if (strlen(reason_names[i]) == reply->size[0] - head_size &&
-            memcmp(reason_names[i], reply->string[0] + head_size, reply->size[0] - head_size) == 0)
-            *reason = i;
-    }
+    *reason = reason_named(reply->string[0] + head_size, reply->size[0] - head_size);
     return true;
+}
+
+/* After a start Redis says so until its data is there. */
+static bool
+is_loading(const struct reply *reply)
+{
+    return reply->strings > 0 && reply->size[0] > 7 && memcmp(reply->string[0], "LOADING", 7) == 0;
 }
 
 static uint64_t
@@ -214,7 +212,7 @@ give_answer(struct redis *redis, uint32_t connection)
     outcome.tag = due.tag;
     if (redis->reply.error) {
         outcome.kind = is_refusal(&redis->reply, &outcome.reason) ? OUTCOME_REFUSED : OUTCOME_FAULT;
-        if (outcome.kind == OUTCOME_FAULT)
+        if (outcome.kind == OUTCOME_FAULT && !is_loading(&redis->reply))
             fprintf(stderr, "redis: %.*s\n", (int)redis->reply.size[0], redis->reply.string[0]);
     } else {
         outcome.value = value_of(redis, &due);
@@ -247,7 +245,7 @@ lost(void *context, uint32_t connection)
     struct due due;
 
     while (wires_answered(redis->wires, connection, &due)) {
-        const struct outcome outcome = {.tag = due.tag, .kind = OUTCOME_FAULT, .reason = REASON_COUNT - 1};
+        const struct outcome outcome = {.tag = due.tag, .kind = OUTCOME_FAULT, .reason = reason_error()};
         redis->answer(redis->context, &outcome);
     }
 }
@@ -667,12 +665,6 @@ redis_process(void *target, uint64_t wait_ns, char *why, size_t why_size)
     return wires_process(redis->wires, wait_ns, why, why_size);
 }
 
-static const char *
-redis_reason(uint32_t reason)
-{
-    return reason < REASON_COUNT ? reason_names[reason] : "?";
-}
-
 static json_t *
 redis_describe(void *target)
 {
@@ -688,7 +680,7 @@ const struct target_kind target_redis = {
     .connect = redis_connect,
     .submit = redis_submit,
     .process = redis_process,
-    .reason = redis_reason,
+    .reason = reason_name,
     .describe = redis_describe,
     .close = redis_close,
 };

@@ -6,10 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/clock.h"
+#include "bench/peers/crowd.h"
 #include "bench/peers/echo.h"
+#include "bench/peers/postgres.h"
 #include "bench/peers/redis.h"
 
-#define PATIENCE_MS 60000u
+#define PATIENCE_MS          60000u
+#define POSTGRES_CONNECTIONS 600u /* each is a process */
 
 /* The folder of a server and its log; the port it is to take. */
 static void
@@ -43,13 +47,19 @@ where_port(struct system *system)
 }
 
 /* --- Usher --------------------------------------------------------------------------------------------- */
+static struct house_options
+house_options_of(const struct system *system)
+{
+    return (struct house_options){.usherd = system->options->usherd,
+                                  .folder = system->options->folder,
+                                  .arguments = system->options->usherd_arguments,
+                                  .connections = system->options->connections_most};
+}
+
 static bool
 start_usher(struct system *system, char *why)
 {
-    const struct house_options options = {.usherd = system->options->usherd,
-                                          .folder = system->options->folder,
-                                          .arguments = system->options->usherd_arguments,
-                                          .connections = system->options->connections_most};
+    const struct house_options options = house_options_of(system);
 
     return house_start(&system->house, &options, why, WHY_SIZE);
 }
@@ -69,11 +79,10 @@ end_usher(struct system *system)
 /* --- Redis --------------------------------------------------------------------------------------------- */
 /* AOF rewrites are left off: they would fall into some rounds and not into others, to Redis' disadvantage. */
 static bool
-start_redis(struct system *system, char *why)
+launch_redis(struct system *system, char *why)
 {
     char port[8], clients[16];
 
-    settle(system, NULL);
     snprintf(port, sizeof port, "%u", system->process.port);
     snprintf(clients, sizeof clients, "%u", system->options->connections_most + 64);
     const char *const arguments[] = {"redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", system->folder,
@@ -81,6 +90,13 @@ start_redis(struct system *system, char *why)
                                      "always", "--auto-aof-rewrite-percentage", "0", "--maxclients", clients,
                                      "--tcp-backlog", "4096", "--loglevel", "warning", NULL};
     return serve(system, arguments, why);
+}
+
+static bool
+start_redis(struct system *system, char *why)
+{
+    settle(system, NULL);
+    return launch_redis(system, why);
 }
 
 static const void *
@@ -109,6 +125,75 @@ audit_redis(struct system *system, char *told, char *why)
     return false;
 }
 
+/* --- PostgreSQL ---------------------------------------------------------------------------------------- */
+/* It refuses root, so it runs as the user that Debian's package has made for it. The sizes are those of a server of its
+ * own; durability is the default's. No checkpoint falls into a run, as for Redis. */
+static bool
+launch_postgres(struct system *system, char *why)
+{
+    char port[8], data[PROCESS_PATH_MOST], clients[32];
+    uint32_t connections = system->options->connections_most;
+
+    snprintf(port, sizeof port, "%u", system->process.port);
+    snprintf(clients, sizeof clients, "max_connections=%u", connections < POSTGRES_CONNECTIONS ? connections : POSTGRES_CONNECTIONS);
+    process_path(data, system->folder, "data");
+    const char *const arguments[] = {POSTGRES_BIN "/postgres", "-D", data, "-p", port, "-c",
+                                     "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", clients,
+                                     "-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on",
+                                     "-c", "shared_buffers=2GB", "-c", "wal_buffers=64MB", "-c", "max_wal_size=16GB",
+                                     "-c", "checkpoint_timeout=1h", "-c", "jit=off", "-c", "log_min_messages=fatal",
+                                     NULL};
+    return serve(system, arguments, why);
+}
+
+static bool
+start_postgres(struct system *system, char *why)
+{
+    char data[PROCESS_PATH_MOST];
+
+    settle(system, "postgres");
+    process_path(data, system->folder, "data");
+    const char *const make[] = {POSTGRES_BIN "/initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-locale",
+                                "-E", "UTF8", NULL};
+    if (process_run(&system->process, make))
+        return launch_postgres(system, why);
+    snprintf(why, WHY_SIZE, "initdb failed");
+    return false;
+}
+
+static const void *
+where_postgres(struct system *system)
+{
+    static struct postgres_place place;
+    static char script[PROCESS_PATH_MOST];
+
+    process_path(script, system->options->scripts, "postgres.sql");
+    place = (struct postgres_place){.port = system->process.port, .script = script};
+    return &place;
+}
+
+/* SIGINT: connections that the target has open are ended, not waited for. */
+static void
+end_postgres(struct system *system)
+{
+    process_stop(&system->process, SIGINT, PATIENCE_MS);
+}
+
+static bool
+audit_postgres(struct system *system, char *told, char *why)
+{
+    struct postgres_audit audit;
+
+    if (!postgres_audit(system->process.port, &audit, why, WHY_SIZE))
+        return false;
+    snprintf(told, WHY_SIZE, "%llu ledger entries, %llu payments", (unsigned long long)audit.entries,
+             (unsigned long long)audit.payments);
+    if (audit.mistakes == 0)
+        return true;
+    snprintf(why, WHY_SIZE, "PostgreSQL's books have %llu mistakes", (unsigned long long)audit.mistakes);
+    return false;
+}
+
 /* --- the echo ------------------------------------------------------------------------------------------ */
 static bool
 start_echo(struct system *system, char *why)
@@ -122,10 +207,13 @@ start_echo(struct system *system, char *why)
 }
 
 /* --- all of them --------------------------------------------------------------------------------------- */
+#define ALL (SYSTEM_JOBS | SYSTEM_CROWD | SYSTEM_CRASHES)
 const struct system_row system_rows[] = {
-    {"usher", "Usher", &target_usher, start_usher, where_usher, end_usher, NULL},
-    {"redis", "Redis", &target_redis, start_redis, where_redis, end_process, audit_redis},
-    {"echo", "echo", &target_echo, start_echo, where_port, end_process, NULL},
+    {"usher", "Usher", &target_usher, ALL | SYSTEM_MANY, start_usher, NULL, where_usher, end_usher, NULL},
+    {"redis", "Redis", &target_redis, ALL | SYSTEM_MANY, start_redis, launch_redis, where_redis, end_process, audit_redis},
+    {"postgres", "PostgreSQL", &target_postgres, ALL, start_postgres, launch_postgres, where_postgres, end_postgres,
+     audit_postgres},
+    {"echo", "echo", &target_echo, SYSTEM_JOBS | SYSTEM_CROWD | SYSTEM_MANY, start_echo, NULL, where_port, end_process, NULL},
 };
 const size_t system_count = sizeof system_rows / sizeof system_rows[0];
 
@@ -140,14 +228,20 @@ system_named(const char *name, size_t size)
 }
 
 bool
+system_start(struct system *system, const struct system_row *row, const struct systems_options *options, char *why)
+{
+    memset(system, 0, sizeof *system);
+    system->row = row;
+    system->options = options;
+    return row->start(system, why);
+}
+
+bool
 system_open(struct system *system, const struct system_row *row, const struct systems_options *options, char *why)
 {
     double prepare_s;
 
-    memset(system, 0, sizeof *system);
-    system->row = row;
-    system->options = options;
-    if (!row->start(system, why))
+    if (!system_start(system, row, options, why))
         return false;
     system->drive =
         drive_open(row->target, row->where(system), &options->sizes, options->seed, &prepare_s, why, WHY_SIZE);
@@ -164,10 +258,45 @@ system_open(struct system *system, const struct system_row *row, const struct sy
 void
 system_close(struct system *system)
 {
+    crowd_leave(system);
     drive_close(system->drive);
     system->drive = NULL;
     json_decref(system->about);
+    system->about = NULL;
     system->row->end(system);
+}
+
+/* --- crashes ------------------------------------------------------------------------------------------- */
+/* Ask for a balance until there is an answer. */
+static bool
+answers_again(struct system *system, char *why)
+{
+    const struct drive_plan plan = {.shares = job_share_of(JOB_BALANCE), .tasks = 1, .connections = 1, .depth = 1};
+    static struct drive_figures figures;
+    uint64_t begin_ns = clock_now_ns();
+
+    while (clock_now_ns() - begin_ns < PATIENCE_MS * UINT64_C(1000000)) {
+        if (drive_run(system->drive, &plan, &figures, why, WHY_SIZE) && figures.done == 1)
+            return true;
+        nanosleep(&(const struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return false;
+}
+
+bool
+system_crash(struct system *system, uint64_t *back_ns, char *why)
+{
+    const struct house_options options = house_options_of(system);
+    uint64_t begin_ns;
+
+    if (system->row->launch == NULL)
+        return house_crash(&system->house, &options, back_ns, why, WHY_SIZE);
+    process_kill(&system->process);
+    begin_ns = clock_now_ns();
+    if (!system->row->launch(system, why) || !answers_again(system, why))
+        return false;
+    *back_ns = clock_now_ns() - begin_ns;
+    return true;
 }
 
 struct process_use

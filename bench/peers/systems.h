@@ -8,6 +8,8 @@
 #include "bench/common/house.h"
 #include "bench/peers/process.h"
 
+struct party;
+
 #define WHY_SIZE 512
 
 struct systems_options {
@@ -26,14 +28,25 @@ struct system {
     struct house house; /* Usher's */
     char folder[PROCESS_PATH_MOST];
     struct drive *drive;
-    json_t *about; /* version and settings, for the report */
+    struct party *party; /* of crowd.c */
+    json_t *about;       /* version and settings, for the report */
+};
+
+/* What a system is good for. */
+enum system_use_of {
+    SYSTEM_JOBS = 1,    /* the table */
+    SYSTEM_CROWD = 2,   /* the crowd's experiments */
+    SYSTEM_CRASHES = 4, /* keeps data that a crash must not harm */
+    SYSTEM_MANY = 8     /* takes ten thousand connections */
 };
 
 struct system_row {
     const char *name, *title;
     const struct target_kind *target;
-    bool (*start)(struct system *system, char *why);      /* the process serves after it */
-    const void *(*where)(struct system *system);          /* of the target */
+    unsigned uses;
+    bool (*start)(struct system *system, char *why); /* the process serves after it */
+    bool (*launch)(struct system *system, char *why); /* once more, on the data that is there; NULL: Usher's own way */
+    const void *(*where)(struct system *system);      /* of the target */
     void (*end)(struct system *system);
     /* After the runs: whether its own books agree; *told gets one line. NULL: it keeps none. */
     bool (*audit)(struct system *system, char *told, char *why);
@@ -44,9 +57,15 @@ extern const size_t system_count;
 
 const struct system_row *system_named(const char *name, size_t size);
 
+/* Start it alone. */
+bool system_start(struct system *system, const struct system_row *row, const struct systems_options *options, char *why);
+
 /* Start it and prepare its data. False, and why, when it can't be had; nothing of it is left then. */
 bool system_open(struct system *system, const struct system_row *row, const struct systems_options *options, char *why);
 void system_close(struct system *system);
+
+/* Kill it as a crash does, start it on the same data; how long until it answered a task again. */
+bool system_crash(struct system *system, uint64_t *back_ns, char *why);
 
 struct process_use system_use(const struct system *system);
 
