@@ -1,6 +1,6 @@
-/* live_seats_poll.c: the free seats of a date, live, in a plain poll loop.
+/* live_seats.c: the free seats of a date, live: first all of them, then what changes.
  *
- *     live_seats_poll ADDRESS KEY_FILE CONCERT DATE [CHANGES]
+ *     live_seats ADDRESS KEY_FILE CONCERT DATE [CHANGES]
  *
  * A line for each change; behind so many changes it ends. The key's role must be terminal or admin: they need no token.
  */
@@ -68,7 +68,7 @@ main(int argc, char **argv)
     usher_id viewer;
 
     if (argc != 5 && argc != 6) {
-        fprintf(stderr, "usage: live_seats_poll ADDRESS KEY_FILE CONCERT DATE [CHANGES]\n");
+        fprintf(stderr, "usage: live_seats ADDRESS KEY_FILE CONCERT DATE [CHANGES]\n");
         return 2;
     }
     options.common.server = argv[1];
