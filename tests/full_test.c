@@ -51,9 +51,22 @@ open_charges(struct charges *charges)
     assert_int_equal(wire_login(&charges->wire, charges->server.admin_key), USHER_OK);
 }
 
+/* The operator reads what it is, not LMDB's word for a write that fell short. */
+static void
+log_says_full(const struct charges *charges)
+{
+    static char text[1 << 20];
+
+    test_server_log(&charges->server, text, sizeof text);
+    assert_non_null(strstr(text, "event=commit_undone"));
+    assert_true(strstr(text, "the disk is full") != NULL || strstr(text, "No space left on device") != NULL);
+    assert_null(strstr(text, "Input/output error"));
+}
+
 static void
 close_charges(struct charges *charges)
 {
+    log_says_full(charges);
     wire_close(&charges->wire);
     test_server_close(&charges->server);
     free(charges->id);

@@ -155,11 +155,12 @@ looks_full(const struct disk *disk)
 void
 disk_fail(const struct store *store, int error, const char *what)
 {
-    enum store_status status = STORE_FAULT;
+    bool fell_short = error == EIO && looks_full(store->disk);
+    enum store_status status =
+        fell_short || disk_status_of(error) == STORE_NO_ROOM ? STORE_NO_ROOM : STORE_FAULT;
 
-    if (disk_status_of(error) == STORE_NO_ROOM || (error == EIO && looks_full(store->disk)))
-        status = STORE_NO_ROOM;
-    store_fail(store, status, "%s: %s: %s", store->disk->file, what, mdb_strerror(error));
+    store_fail(store, status, "%s: %s: %s", store->disk->file, what,
+               fell_short ? "the disk is full, or the file at its size limit" : mdb_strerror(error));
 }
 
 /* --- transactions ----------------------------------------------------------------------------- */
