@@ -13,9 +13,11 @@
 #include <string.h>
 #include <time.h>
 
-#define AWAY_MS_MOST   120000 /* without a server before the journey is given up */
-#define PAUSE_MS_LEAST 50
-#define PAUSE_MS_MOST  1000
+#define AWAY_MS_MOST     120000 /* without a server before the journey is given up */
+#define HISTORY_MS_MOST  1000   /* for the history to catch up with the payment */
+#define HISTORY_PAUSE_MS 10
+#define PAUSE_MS_LEAST   50
+#define PAUSE_MS_MOST    1000
 
 /* One purchase under way. */
 struct journey {
@@ -347,6 +349,34 @@ check_ticket(struct journey *journey)
     return CTL_OK;
 }
 
+/* --- afterwards --------------------------------------------------------------------------------------- */
+/* B2: the history follows the payment by a moment: whoever asks for it next shall find it there. Whatever comes of
+ * this, the purchase stands. */
+static enum ctl_code
+see_history(struct journey *journey)
+{
+    const struct timespec pause = {.tv_nsec = HISTORY_PAUSE_MS * 1000000};
+    usher_history_request ask = {.token_count = 0};
+    usher_history_reply reply;
+
+    WITH_TOKEN(journey, ask);
+    for (unsigned waited_ms = 0; waited_ms < HISTORY_MS_MOST;) {
+        if (ctl_call_quietly(journey->ctl, USHER_OPCODE_HISTORY, &ask, &reply) != CTL_OK)
+            break;
+        for (uint16_t i = 0; i < reply.row_count; i++) {
+            if (reply.row[i].payment_id == journey->paid.payment_id)
+                return CTL_OK;
+            ask.after_event_no = reply.row[i].event_no;
+        }
+        if (reply.more)
+            continue;
+        nanosleep(&pause, NULL);
+        waited_ms += HISTORY_PAUSE_MS;
+    }
+    STEP(journey, "the history will show it a little later\n");
+    return CTL_OK;
+}
+
 /* --- the command -------------------------------------------------------------------------------------- */
 static bool
 take_number(struct ctl *ctl, const char *name, const char *text, uint64_t most, uint64_t *value)
@@ -401,7 +431,7 @@ enum ctl_code
 ctl_buy(struct ctl *ctl, struct ctl_words words)
 {
     static enum ctl_code (*const steps[])(struct journey *) = {
-        choose_concert_and_date, hold_seats, charge_what_is_missing, pay, check_ticket,
+        choose_concert_and_date, hold_seats, charge_what_is_missing, pay, check_ticket, see_history,
     };
     struct journey journey = {.ctl = ctl, .best_count = 1};
     enum ctl_code code;

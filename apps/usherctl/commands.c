@@ -34,7 +34,8 @@ static const struct ctl_command commands[] = {
         "  --seat N[,N]         these seats; else\n"
         "  --best N             the best N seats; 1 by itself\n"
         "\n"
-        "A server that stops meanwhile is waited for, two minutes long: the place in line is kept.\n"),
+        "A server that stops meanwhile is waited for, two minutes long: the place in line is kept. It ends when the\n"
+        "payment stands in the user's history, or a second later.\n"),
     ROW("join", JOIN, NULL, "?user ?queue_id"),
     ROW("place", PLACE, NULL, ""),
     ROW("leave", LEAVE, NULL, ""),
