@@ -79,6 +79,15 @@ postgres_gives_a_crowd_one_seat_and_every_charge(void **state)
     gives_a_crowd_one_seat_and_every_charge("postgres", 8);
 }
 
+/* The study's two ways on MariaDB. */
+static void
+mariadb_gives_a_crowd_one_seat_and_every_charge(void **state)
+{
+    (void)state;
+    gives_a_crowd_one_seat_and_every_charge("optimistic", 10);
+    gives_a_crowd_one_seat_and_every_charge("pessimistic", 11);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -87,6 +96,7 @@ main(int argc, char **argv)
         cmocka_unit_test(postgres_does_every_job_and_its_books_outlive_a_crash),
         cmocka_unit_test(redis_gives_a_crowd_one_seat_and_every_charge),
         cmocka_unit_test(postgres_gives_a_crowd_one_seat_and_every_charge),
+        cmocka_unit_test(mariadb_gives_a_crowd_one_seat_and_every_charge),
     };
     return usher_test_main(argc, argv, tests);
 }

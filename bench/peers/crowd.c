@@ -93,7 +93,7 @@ crowd_wants_one_seat(struct system *system, const struct experiments_plan *plan,
     struct party *party = party_of(system, why);
     struct spread took = {.count = 0};
     struct task tasks[CROWD_USERS];
-    bool knows_seats = (system->row->uses & SYSTEM_CRASHES) != 0;
+    bool knows_seats = (system->row->uses & SYSTEM_KNOWS) != 0;
 
     (void)plan;
     for (uint32_t turn = 0; party != NULL && turn < TURNS; turn++) {
@@ -121,7 +121,7 @@ crowd_charges_one_user(struct system *system, const struct experiments_plan *pla
     struct spread took = {.count = 0};
     struct task tasks[CROWD_USERS];
     const struct task look = {.job = JOB_BALANCE};
-    bool knows_points = (system->row->uses & SYSTEM_CRASHES) != 0;
+    bool knows_points = (system->row->uses & SYSTEM_KNOWS) != 0;
 
     (void)plan;
     for (uint32_t i = 0; i < CROWD_USERS; i++)

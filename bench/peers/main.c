@@ -53,7 +53,8 @@ misused(const char *what, const char *which)
 static const char usage[] =
     "usher-peers: Usher beside Redis, PostgreSQL, MariaDB and an echo that does nothing, in one run\n"
     "\n"
-    "  --only LIST       systems: usher, redis, postgres, echo; all of them by default\n"
+    "  --only LIST       systems: usher, redis, postgres, echo, and for the crowd's experiments the two\n"
+    "                    ways of MariaDB, optimistic and pessimistic; all of them by default\n"
     "  --jobs LIST       join, rank, seats, reserve, charge, balance, pay, mix\n"
     "  --shapes LIST     50x1 (connections x tasks in flight on each), 500x1, 50x16\n"
     "  --experiments L   instead of the table, or with --jobs beside it: seat, charges, lone, offered, many-rank,\n"

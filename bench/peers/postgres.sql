@@ -132,6 +132,12 @@ begin
     select * into d from dates where date_id = of_date;
     if not found then return ('DATE_NOT_FOUND', 0, null)::answer; end if;
     if of_seat < 1 or of_seat > d.seats then return ('SEAT_NOT_FOUND', 0, null)::answer; end if;
+    -- Losers are refused by a read: a conflict below would lock the row, and that is a commit on the disk for each.
+    select * into taken from seats where date_id = of_date and seat = of_seat;
+    if found and (taken.sold or taken.till > now) then
+        if taken.owner = who and not taken.sold then return (null, taken.till, null)::answer; end if;
+        return (case when taken.sold then 'SOLD' else 'HELD' end, 0, null)::answer;
+    end if;
     select count(*) into mine from seats where date_id = of_date and owner = who and (sold or till > now);
     if mine >= 4 then return ('SEATS_PER_USER', 0, null)::answer; end if;
     if (select count(*) from seats where owner = who and not sold and till > now) >= 16 then
@@ -143,9 +149,7 @@ begin
         where not s.sold and s.till <= now;
     if not found then
         select * into taken from seats where date_id = of_date and seat = of_seat;
-        if taken.sold then return ('SOLD', 0, null)::answer; end if;
-        if taken.owner <> who then return ('HELD', 0, null)::answer; end if;
-        return (null, taken.till, null)::answer;
+        return (case when taken.sold then 'SOLD' else 'HELD' end, 0, null)::answer;
     end if;
     if until + 30000 > place.till and place.till < place.ends then
         update places set till = least(until + 30000, ends) where user_id = who;

@@ -9,6 +9,7 @@
 #include "bench/common/clock.h"
 #include "bench/peers/crowd.h"
 #include "bench/peers/echo.h"
+#include "bench/peers/mariadb.h"
 #include "bench/peers/postgres.h"
 #include "bench/peers/redis.h"
 
@@ -194,6 +195,40 @@ audit_postgres(struct system *system, char *told, char *why)
     return false;
 }
 
+/* --- MariaDB ------------------------------------------------------------------------------------------- */
+static bool
+start_mariadb(struct system *system, char *why)
+{
+    char port[32], data[PROCESS_PATH_MOST + 16], socket[PROCESS_PATH_MOST + 16], clients[40];
+
+    settle(system, "nobody"); /* it refuses root as well */
+    snprintf(port, sizeof port, "--port=%u", system->process.port);
+    snprintf(clients, sizeof clients, "--max-connections=%u", system->options->connections_most);
+    snprintf(data, sizeof data, "--datadir=%s/data", system->folder);
+    snprintf(socket, sizeof socket, "--socket=%s/socket", system->folder);
+    const char *const make[] = {"mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal",
+                                "--skip-test-db", NULL};
+    const char *const arguments[] = {"mariadbd", "--no-defaults", data, port, socket, clients,
+                                     "--bind-address=127.0.0.1", "--skip-grant-tables", "--skip-name-resolve",
+                                     "--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=1G",
+                                     "--pid-file=pid", NULL};
+    if (process_run(&system->process, make))
+        return serve(system, arguments, why);
+    snprintf(why, WHY_SIZE, "mariadb-install-db failed");
+    return false;
+}
+
+static const void *
+where_mariadb(struct system *system)
+{
+    static struct mariadb_place place;
+    static char script[PROCESS_PATH_MOST];
+
+    process_path(script, system->options->scripts, "mariadb.sql");
+    place = (struct mariadb_place){.port = system->process.port, .script = script};
+    return &place;
+}
+
 /* --- the echo ------------------------------------------------------------------------------------------ */
 static bool
 start_echo(struct system *system, char *why)
@@ -207,12 +242,16 @@ start_echo(struct system *system, char *why)
 }
 
 /* --- all of them --------------------------------------------------------------------------------------- */
-#define ALL (SYSTEM_JOBS | SYSTEM_CROWD | SYSTEM_CRASHES)
+#define ALL (SYSTEM_JOBS | SYSTEM_CROWD | SYSTEM_CRASHES | SYSTEM_KNOWS)
 const struct system_row system_rows[] = {
     {"usher", "Usher", &target_usher, ALL | SYSTEM_MANY, start_usher, NULL, where_usher, end_usher, NULL},
     {"redis", "Redis", &target_redis, ALL | SYSTEM_MANY, start_redis, launch_redis, where_redis, end_process, audit_redis},
     {"postgres", "PostgreSQL", &target_postgres, ALL, start_postgres, launch_postgres, where_postgres, end_postgres,
      audit_postgres},
+    {"optimistic", "MariaDB, optimistic", &target_mariadb_optimistic, SYSTEM_CROWD | SYSTEM_KNOWS, start_mariadb, NULL,
+     where_mariadb, end_process, NULL},
+    {"pessimistic", "MariaDB, pessimistic", &target_mariadb_pessimistic, SYSTEM_CROWD | SYSTEM_KNOWS, start_mariadb,
+     NULL, where_mariadb, end_process, NULL},
     {"echo", "echo", &target_echo, SYSTEM_JOBS | SYSTEM_CROWD | SYSTEM_MANY, start_echo, NULL, where_port, end_process, NULL},
 };
 const size_t system_count = sizeof system_rows / sizeof system_rows[0];

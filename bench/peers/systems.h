@@ -37,7 +37,8 @@ enum system_use_of {
     SYSTEM_JOBS = 1,    /* the table */
     SYSTEM_CROWD = 2,   /* the crowd's experiments */
     SYSTEM_CRASHES = 4, /* keeps data that a crash must not harm */
-    SYSTEM_MANY = 8     /* takes ten thousand connections */
+    SYSTEM_MANY = 8,    /* takes ten thousand connections */
+    SYSTEM_KNOWS = 16   /* seats and points are real: the echo's are not */
 };
 
 struct system_row {
