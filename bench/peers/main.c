@@ -205,6 +205,15 @@ give_up(const struct system *system, const char *why)
 
 static struct drive_figures figures; /* too large for the stack */
 
+/* What needs other tasks before it is stocked for as many as the time will do, going by the warm-up. */
+static uint64_t
+tasks_for(const struct report_job *job, double per_second, unsigned ms)
+{
+    uint64_t expected = (uint64_t)(per_second * ms / 1000 * 1.5) + 1000;
+
+    return expected < job->tasks_most ? expected : job->tasks_most;
+}
+
 static void
 measure(struct run *run, size_t at, size_t job_no, enum shape shape)
 {
@@ -213,7 +222,7 @@ measure(struct run *run, size_t at, size_t job_no, enum shape shape)
     const struct report_shape *form = &report_shapes[shape];
     struct drive_plan plan = {.shares = job->shares,
                               .time_ms = WARM_MS,
-                              .tasks = job->tasks_most / 8,
+                              .tasks = job->tasks_most / 20,
                               .connections = form->connections,
                               .depth = form->depth,
                               .seed = run->systems_options.seed};
@@ -222,7 +231,7 @@ measure(struct run *run, size_t at, size_t job_no, enum shape shape)
     if (!drive_run(system->drive, &plan, &figures, why, sizeof why))
         give_up(system, why);
     plan.time_ms = run->measured_ms;
-    plan.tasks = job->tasks_most;
+    plan.tasks = tasks_for(job, figures.per_second, run->measured_ms);
     struct process_use before = system_use(system);
     if (!drive_run(system->drive, &plan, &figures, why, sizeof why))
         give_up(system, why);
