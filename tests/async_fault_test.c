@@ -43,9 +43,9 @@ count_end(usher_async *async, const usher_watch_event *event)
     *(unsigned *)event->context += event->kind == USHER_WATCH_ENDED;
 }
 
-/* Charges and subscriptions, some with a deadline that is too short, some cancelled. */
+/* Charges and subscriptions, some with a deadline that is too short, some cancelled; alone, or as a group's member. */
 static void
-live_through(const char *script)
+live_through(const char *script, bool grouped)
 {
     const usher_watch_seats_request seats = {.user = {{1}}, .concert_id = 1, .date_id = 1};
     struct desk *desk = desk_make(NULL);
@@ -57,6 +57,8 @@ live_through(const char *script)
     desk->options.common.retry_ms_most = 20;
     desk->options.heartbeat_ms = 200;
     desk->options.on_state = NULL; /* there may be any number */
+    if (grouped)
+        assert_int_equal(usher_group_open(NULL, &desk->group), USHER_STATUS_ANSWERED);
     desk_open(desk);
     for (unsigned i = 0; i < 120; i++) {
         unsigned call = desk_charge(desk, 1, i % 4 == 3 ? 15 + i : 3000);
@@ -90,7 +92,7 @@ what_is_said_under_random_faults_is_true(void **state)
     (void)state;
     for (unsigned seed = 1; seed <= 12; seed++) {
         snprintf(script, sizeof script, "seed %u: random faults p=0.06", seed);
-        live_through(script);
+        live_through(script, seed % 2 == 0);
     }
 }
 
@@ -130,7 +132,8 @@ what_is_said_under_each_fault_is_true(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++)
-        live_through(scripts[i]);
+        for (unsigned grouped = 0; grouped <= i % 2; grouped++) /* every second one, for it takes its time */
+            live_through(scripts[i], grouped == 1);
 }
 
 int

@@ -45,15 +45,25 @@ answered(usher_async *async, const usher_completion *completion)
         talk->stop(talk);
 }
 
+/* How a handle is driven. */
+enum way {
+    WAY_STOPS,  /* the last callback stops the loop */
+    WAY_CLOSES, /* it closes the handle */
+    WAY_GROUP,  /* the first, and the loop drives the handle's group */
+    WAYS
+};
+
 static struct desk *
-begin(struct talk *talk, bool closes)
+begin(struct talk *talk, enum way way)
 {
     const usher_ping_request request = {.echo = 1};
     struct desk *desk = desk_make(NULL);
 
     desk->options.common.retry_ms_most = 50;
+    if (way == WAY_GROUP)
+        assert_int_equal(usher_group_open(NULL, &desk->group), USHER_STATUS_ANSWERED);
     desk_open(desk);
-    *talk = (struct talk){.desk = desk, .left = 100, .closes = closes};
+    *talk = (struct talk){.desk = desk, .left = 100, .closes = way == WAY_CLOSES};
     assert_int_equal(usher_async_call(desk->async, USHER_OPCODE_PING, &request, NULL, answered, talk, NULL),
                      USHER_STATUS_ANSWERED);
     return desk;
@@ -86,22 +96,24 @@ stop_libevent(struct talk *talk)
     event_base_loopbreak(talk->loop);
 }
 
-/* F4: the adapter for libevent; a callback may close the handle. */
+/* F4: the adapter for libevent; a callback may close the handle; of a group as well. */
 static void
 libevent_drives_a_handle(void **state)
 {
     (void)state;
-    for (unsigned closes = 0; closes < 2; closes++) {
+    for (unsigned way = 0; way < WAYS; way++) {
         struct event_base *base = event_base_new();
         struct usher_libevent adapter;
         struct talk talk;
-        struct desk *desk = begin(&talk, closes == 1);
+        struct desk *desk = begin(&talk, (enum way)way);
 
         talk.loop = base;
         talk.stop = stop_libevent;
-        assert_int_equal(usher_libevent_attach(&adapter, base, desk->async), 1);
+        assert_int_equal(desk->group != NULL ? usher_libevent_attach_group(&adapter, base, desk->group)
+                                             : usher_libevent_attach(&adapter, base, desk->async),
+                         1);
         assert_true(event_base_dispatch(base) >= 0); /* it ends by itself when nothing is left in it */
-        assert_int_equal(adapter.event == NULL, closes == 1);
+        assert_int_equal(adapter.event == NULL, way == WAY_CLOSES);
         usher_libevent_detach(&adapter);
         usher_libevent_detach(&adapter);
         nothing_is_attached(desk);
@@ -116,23 +128,25 @@ stop_libuv(struct talk *talk)
     uv_stop(talk->loop);
 }
 
-/* F4: the adapter for libuv; a callback may close the handle. */
+/* F4: the adapter for libuv; a callback may close the handle; of a group as well. */
 static void
 libuv_drives_a_handle(void **state)
 {
     (void)state;
-    for (unsigned closes = 0; closes < 2; closes++) {
+    for (unsigned way = 0; way < WAYS; way++) {
         struct usher_libuv adapter;
         struct talk talk;
-        struct desk *desk = begin(&talk, closes == 1);
+        struct desk *desk = begin(&talk, (enum way)way);
         uv_loop_t loop;
 
         assert_int_equal(uv_loop_init(&loop), 0);
         talk.loop = &loop;
         talk.stop = stop_libuv;
-        assert_int_equal(usher_libuv_attach(&adapter, &loop, desk->async), 0);
+        assert_int_equal(desk->group != NULL ? usher_libuv_attach_group(&adapter, &loop, desk->group)
+                                             : usher_libuv_attach(&adapter, &loop, desk->async),
+                         0);
         uv_run(&loop, UV_RUN_DEFAULT); /* it ends by itself when nothing is left in it */
-        assert_int_equal(adapter.async == NULL, closes == 1);
+        assert_int_equal(adapter.async == NULL && adapter.group == NULL, way == WAY_CLOSES);
         usher_libuv_detach(&adapter);
         usher_libuv_detach(&adapter);
         nothing_is_attached(desk);
@@ -142,21 +156,22 @@ libuv_drives_a_handle(void **state)
     }
 }
 
-/* F4: the plain poll loop; a callback may close the handle. */
+/* F4: the plain poll loop; a callback may close the handle; of a group as well. */
 static void
 poll_drives_a_handle(void **state)
 {
     usher_async *too_many[USHER_POLL_MOST + 1] = {NULL};
 
     (void)state;
-    for (unsigned closes = 0; closes < 2; closes++) {
+    for (unsigned way = 0; way < WAYS; way++) {
         struct talk talk;
-        struct desk *desk = begin(&talk, closes == 1);
+        struct desk *desk = begin(&talk, (enum way)way);
         usher_async *handles[] = {NULL, desk->async};
 
         while (!talk.done)
-            assert_true(usher_poll(handles, 2, 30000) >= 0);
-        assert_int_equal(handles[1] == NULL, closes == 1);
+            assert_true((desk->group != NULL ? usher_poll_group(desk->group, 30000) : usher_poll(handles, 2, 30000)) >=
+                        0);
+        assert_int_equal(handles[1] == NULL, way == WAY_CLOSES);
         assert_int_equal(usher_poll(handles, 1, 0), 0);
         finish(&talk);
     }

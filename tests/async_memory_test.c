@@ -89,6 +89,7 @@ arena_use(struct arena *arena, usher_memory *hooks, bool reallocates)
 /* --- the sweep ---------------------------------------------------------------------------------------- */
 struct sweep {
     struct desk *desk;
+    usher_group *group;           /* or NULL */
     unsigned accepted, completed; /* calls with a callback */
     unsigned queued, fetched;     /* calls for the queue */
     unsigned watched, ended;
@@ -141,20 +142,25 @@ process_until_done(struct sweep *sweep, usher_async *async)
     for (;;) {
         struct pollfd watched = {.fd = usher_async_descriptor(async), .events = POLLIN};
 
+        if (sweep->group != NULL)
+            watched.fd = usher_group_descriptor(sweep->group);
         while (usher_async_next(async) != NULL)
             sweep->fetched++;
         if (sweep->completed == sweep->accepted && sweep->fetched == sweep->queued)
             return;
         if (desk_now_ms() > until_ms || poll(&watched, 1, 30000) != 1)
             fail_msg("a completion is lost");
-        usher_async_process(async);
+        if (sweep->group != NULL)
+            usher_group_process(sweep->group);
+        else
+            usher_async_process(async);
     }
 }
 
 /* Open, submit, lose a connection, have the server go away, submit, close: with one allocation failing, or all from one
- * on. Returns whether any did fail. */
+ * on; in a group whose memory is the same, or alone. Returns whether any did fail. */
 static bool
-sweep_once(struct desk *desk, unsigned fails_at, bool fails_on, bool reallocates)
+sweep_once(struct desk *desk, unsigned fails_at, bool fails_on, bool reallocates, bool grouped)
 {
     usher_async_options options = desk->options;
     struct sweep sweep = {.desk = desk};
@@ -167,6 +173,9 @@ sweep_once(struct desk *desk, unsigned fails_at, bool fails_on, bool reallocates
     arena_use(&arena, &options.memory, reallocates);
     arena.fails_at = fails_at;
     arena.fails_on = fails_on;
+    if (grouped && usher_group_open(&options.memory, &sweep.group) == USHER_STATUS_NO_MEMORY)
+        return true;
+    options.group = sweep.group;
     status = usher_async_open(&options, &async);
     if (status == USHER_STATUS_ANSWERED) {
         submit_some(&sweep, async);
@@ -182,6 +191,7 @@ sweep_once(struct desk *desk, unsigned fails_at, bool fails_on, bool reallocates
         assert_true(strlen(usher_async_error(async)) > 0);
     }
     usher_async_close(async);
+    usher_group_close(sweep.group);
     assert_int_equal(sweep.ended, sweep.watched);
     if (arena.bytes != 0 || arena.pieces != 0)
         fail_msg("%u bytes in %u pieces are left", (unsigned)arena.bytes, (unsigned)arena.pieces);
@@ -197,10 +207,10 @@ any_allocation_may_fail(void **state)
 
     (void)state;
     usher_fake_set_role(desk->fake, USHER_ROLE_ADMIN);
-    for (unsigned way = 0; way < 4; way++)
-        for (unsigned at = 1; sweep_once(desk, at, way % 2 == 1, way < 2); at++)
+    for (unsigned way = 0; way < 6; way++)
+        for (unsigned at = 1; sweep_once(desk, at, way % 2 == 1, way < 2, way >= 4); at++)
             sweeps++;
-    assert_true(sweeps > 4 * 60); /* of each way: the handle's own, and one for each of the submitted at least */
+    assert_true(sweeps > 6 * 60); /* of each way: the handle's own, and one for each of the submitted at least */
     desk_end(desk);
 }
 

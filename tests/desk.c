@@ -59,8 +59,10 @@ desk_make(const char *script)
 void
 desk_open(struct desk *desk)
 {
-    usher_status status = usher_async_open(&desk->options, &desk->async);
+    usher_status status;
 
+    desk->options.group = desk->group;
+    status = usher_async_open(&desk->options, &desk->async);
     if (status != USHER_STATUS_ANSWERED)
         fail_msg("%s", usher_async_error(desk->async));
 }
@@ -78,6 +80,7 @@ void
 desk_end(struct desk *desk)
 {
     usher_async_close(desk->async);
+    usher_group_close(desk->group);
     for (unsigned i = 0; i < desk->call_count; i++)
         if (desk->call[i].completions != 1)
             fail_msg("call %u has %u completions", i, desk->call[i].completions);
@@ -174,14 +177,25 @@ desk_ping(struct desk *desk, uint64_t echo, uint32_t timeout_ms)
 }
 
 /* --- time --------------------------------------------------------------------------------------------- */
+static void
+process(struct desk *desk)
+{
+    if (desk->group != NULL)
+        usher_group_process(desk->group);
+    else
+        usher_async_process(desk->async);
+}
+
 void
 desk_turn(struct desk *desk)
 {
     struct pollfd watched = {.fd = usher_async_descriptor(desk->async), .events = POLLIN};
 
+    if (desk->group != NULL)
+        watched.fd = usher_group_descriptor(desk->group);
     if (poll(&watched, 1, PATIENCE_MS) != 1)
         fail_msg("nothing happens");
-    usher_async_process(desk->async);
+    process(desk);
 }
 
 void
@@ -205,7 +219,7 @@ desk_until_asked(struct desk *desk, uint64_t requests)
     do {
         if (desk_now_ms() > until_ms)
             fail_msg("the house has not got %u requests", (unsigned)requests);
-        usher_async_process(desk->async);
+        process(desk);
     } while (usher_fake_wait(desk->fake, requests, 1) == 0);
 }
 

@@ -36,6 +36,7 @@ struct desk {
     usher_secret secret;
     usher_async_options options;
     usher_async *async;
+    usher_group *group; /* set before it is opened: the handle is in it, and it is driven as a group */
     unsigned call_count, completed;
     bool submitting; /* a callback now would come from inside of a function that must not call it */
     struct desk_call call[DESK_CALLS_MOST];

@@ -1,8 +1,8 @@
-/* usher_poll.h: asynchronous handles of libusher in a loop of one's own around poll().
+/* usher_poll.h: asynchronous handles of libusher, or a group of them, in a loop of one's own around poll().
  *
  *     usher_async *handles[] = {async};
  *     while (!done)
- *         usher_poll(handles, 1, -1);
+ *         usher_poll(handles, 1, -1);         or usher_poll_group(group, -1)
  *
  * Header only; C and C++. Blocking calls between two turns are the program's own affair: no loop runs then. */
 #ifndef USHER_POLL_H
@@ -46,6 +46,17 @@ usher_poll(usher_async **handles, unsigned count, int timeout_ms)
             delivered += result;
     }
     return delivered;
+}
+
+/* The same for all handles of a group, of any number. */
+static inline int
+usher_poll_group(usher_group *group, int timeout_ms)
+{
+    struct pollfd watched = {usher_group_descriptor(group), POLLIN, 0};
+
+    if (poll(&watched, 1, timeout_ms) < 0)
+        return errno == EINTR ? 0 : -1;
+    return usher_group_process(group);
 }
 
 #endif

@@ -487,6 +487,8 @@ typedef struct usher_memory {
     void *context;
 } usher_memory;
 
+typedef struct usher_group usher_group;
+
 /* All zeros but a key is a sensible handle. Everything is copied by usher_async_open(). */
 typedef struct usher_async_options {
     usher_options common;
@@ -499,7 +501,8 @@ typedef struct usher_async_options {
     usher_memory memory;
     usher_state_callback on_state; /* NULL: nobody wants to know */
     void *context;                 /* of on_state */
-    uint64_t reserved[4];          /* must be zero */
+    usher_group *group;            /* NULL: the handle has a descriptor of its own; else see usher_group_open() */
+    uint64_t reserved[3];          /* must be zero */
 } usher_async_options;
 
 /* Make an asynchronous handle. It connects by itself from the first usher_async_process() on; with connect_later once
@@ -524,7 +527,7 @@ USHER_API void usher_async_close(usher_async *async);
  * it: never read it, never close it. Normally it is an epoll descriptor with sockets and a timer inside, and no thread
  * is needed. With signal_by_socket it is one end of a socket pair for runtimes that can watch nothing but sockets: a
  * small thread of the handle writes one byte when there is something to do, and no other before usher_async_process()
- * has answered it; whoever must read it may. -1 when the handle could not be opened. */
+ * has answered it; whoever must read it may. -1 when the handle could not be opened, or is in a group. */
 USHER_API int usher_async_descriptor(const usher_async *async);
 
 /* Do what there is to do: move bytes, honour deadlines, connect, run callbacks. Never blocks, and may be called at any
@@ -615,6 +618,36 @@ USHER_API usher_status usher_async_watch(usher_async *async, uint16_t opcode, co
 /* End a subscription: ENDED comes with the next usher_async_process(), and nothing else before it. Returns 1, or 0 when
  * no such subscription is open. */
 USHER_API int usher_async_unwatch(usher_async *async, uint64_t watch_no);
+
+/* --- groups ---
+ * Many handles of one thread behind one descriptor. A handle alone takes three descriptors, one in a group takes one,
+ * and whichever of them have something to do are found by one system call. A handle joins the group of its options when
+ * it is opened and is in it until it is closed; all else about it stays as it is. Handles of one group, and the group,
+ * belong to one thread at a time and to one process, as one handle does. */
+
+/* Make a group. memory may be NULL: the C library's; the group takes from it when a handle joins, 16 bytes a handle
+ * at most and 128 at least. Returns ANSWERED; BAD_ARGUMENT: the hooks don't fit together; NO_MEMORY: there is none, or
+ * there are no descriptors. *group is NULL then. */
+USHER_API usher_status usher_group_open(const usher_memory *memory, usher_group **group);
+
+/* End a group. Its handles are closed first: one that is left ends the program by assertion, and so the group can't be
+ * closed by a callback of one of them. NULL is welcome. */
+USHER_API void usher_group_close(usher_group *group);
+
+/* The descriptor to watch for all handles of the group, with what usher_async_descriptor() says of one. */
+USHER_API int usher_group_descriptor(const usher_group *group);
+
+/* usher_async_process() for those handles of the group that have something to do, up to 256 sockets at a time; the
+ * descriptor stays readable for the others. Callbacks may do with any handle of the group what they may with their own,
+ * process another one included, and open further ones; but not call this (assertion). Returns how many completions were
+ * delivered. Whoever closes a handle in a callback knows by that that it is gone. A handle's own usher_async_process()
+ * may be called as well, but never needs to be. */
+USHER_API int usher_group_process(usher_group *group);
+
+/* usher_group_process(), but wait up to wait_ns for something to do (2^64-1: without end), and no longer when a signal
+ * comes: the whole loop of a program that has nothing else to watch, in one system call. Never waits in a callback or
+ * on a thread that has a loop. */
+USHER_API int usher_group_wait(usher_group *group, uint64_t wait_ns);
 
 /* Tell libusher that a loop runs on the calling thread: from then on blocking calls on this thread return WRONG_THREAD
  * instead of stopping the loop. The adapters do it. Each attach is undone by one detach on the same thread. */

@@ -112,6 +112,9 @@ take_options(struct usher_async *async, const usher_async_options *options)
     if (options->in_flight_max > ASYNC_IN_FLIGHT_TOP)
         return usher_async_fail(async, USHER_STATUS_BAD_ARGUMENT, "options.in_flight_max: %u is above %d",
                                 (unsigned)options->in_flight_max, ASYNC_IN_FLIGHT_TOP);
+    if (options->group != NULL && options->signal_by_socket != 0)
+        return usher_async_fail(async, USHER_STATUS_BAD_ARGUMENT,
+                                "options.signal_by_socket: a handle of a group has no descriptor of its own");
     async->in_flight_max = number_or(options->in_flight_max, ASYNC_IN_FLIGHT);
     async->waiting_max = number_or(options->waiting_max, ASYNC_WAITING);
     async->subscriptions_max = number_or(options->subscriptions_max, ASYNC_SUBSCRIPTIONS);
@@ -185,10 +188,10 @@ usher_async_resolve(usher_async *async)
 {
     if (async == NULL || !async->usable)
         return;
-    usher_guard_enter(async);
+    usher_guard_enter(async->guard);
     resolve_all(async);
     async->tried = 0;
-    usher_guard_leave(async);
+    usher_guard_leave(async->guard);
 }
 
 /* Everything that takes memory or descriptors. */
@@ -205,7 +208,10 @@ take_resources(struct usher_async *async, const usher_async_options *options)
     resolve_all(async);
     async->identity.address = async->address[0].text;
     async->spare = usher_link_make(async);
-    return async->spare != NULL && usher_wake_open(async, options->signal_by_socket != 0);
+    if (async->spare == NULL)
+        return false;
+    return options->group != NULL ? usher_group_join(options->group, async)
+                                  : usher_wake_handle(async, options->signal_by_socket != 0);
 }
 
 /* An empty handle that says why it is. */
@@ -221,8 +227,10 @@ handle_make(const usher_memory *hooks)
     if (async == NULL)
         return NULL;
     async->memory = memory;
-    async->process = usher_guard_process();
-    async->epoll = async->timer_descriptor = -1;
+    async->own_guard.process = usher_guard_process();
+    async->guard = &async->own_guard;
+    async->wake.epoll = async->wake.timer = -1;
+    async->due.due_ms = USHER_NEVER_MS;
     async->signal.answer = async->signal.ends[0] = async->signal.ends[1] = -1;
     async->failure = USHER_STATUS_NOT_SENT;
     usher_list_clear(&async->waiting);
@@ -231,6 +239,7 @@ handle_make(const usher_memory *hooks)
     usher_list_clear(&async->reopening);
     usher_list_clear(&async->open);
     usher_list_clear(&async->ended);
+    usher_list_clear(&async->ready);
     pthread_mutex_init(&async->signal.lock, NULL);
     return async;
 }
@@ -241,13 +250,15 @@ handle_free(struct usher_async *async)
 {
     usher_memory memory = async->memory;
 
-    usher_wake_close(async);
+    if (async->group != NULL)
+        usher_group_part(async);
+    usher_wake_handle_over(async);
     usher_link_free(async, async->spare);
     usher_memory_give(&memory, async->address);
     usher_memory_give(&memory, async->endpoint);
     usher_memory_give(&memory, async->calls.entry);
     usher_memory_give(&memory, async->watches.entry);
-    usher_memory_give(&memory, async->timer);
+    usher_memory_give(&memory, async->timer.entry);
     usher_memory_give(&memory, async->bucket);
     usher_memory_give(&memory, async->wire);
     sodium_memzero(async, sizeof *async);
@@ -284,9 +295,11 @@ usher_async_make(const usher_async_options *options, const usher_key *code, bool
         *opened = NULL;
         return USHER_STATUS_NO_MEMORY;
     }
+    usher_guard_enter(async->guard);
     async->usable = true;
     if (!async->lazy)
         usher_wake_now(async);
+    usher_guard_leave(async->guard);
     return USHER_STATUS_ANSWERED;
 }
 
@@ -303,15 +316,15 @@ static uint64_t
 next_due_ms(const struct usher_async *async)
 {
     uint64_t due_ms = usher_links_due_ms(async);
+    uint64_t request_ms = usher_dues_first_ms(&async->timer);
 
-    if (async->timer_count > 0 && async->timer[0]->due_ms < due_ms)
-        due_ms = async->timer[0]->due_ms;
-    return due_ms;
+    return request_ms < due_ms ? request_ms : due_ms;
 }
 
 /* What is submitted outside of process() goes out at once when nothing is in flight, or the clock has moved on since
  * that was last done: so one request costs one write. The rest of a burst goes together, from process(): the socket has
- * room for it, so watching for room makes the descriptor readable, and costs less than a timer that fires. */
+ * room for it, so watching for room makes the descriptor readable, and costs less than a timer that fires. In a group
+ * one timer does for all of its bursts. */
 void
 usher_async_submitted(struct usher_async *async)
 {
@@ -329,10 +342,11 @@ usher_async_submitted(struct usher_async *async)
     } else {
         async->dirty = true;
     }
-    if (async->dirty)
+    if (async->dirty && async->group != NULL)
+        usher_wake_now(async);
+    else if (async->dirty)
         usher_link_await_room(link);
-    if (async->armed_ms != 0)
-        usher_wake_at(async, next_due_ms(async));
+    usher_wake_by(async, next_due_ms(async));
 }
 
 /* Answers that have come count before deadlines that have passed. What callbacks submit up to here is sent in this
@@ -356,7 +370,10 @@ turn(struct usher_async *async, bool first)
 static void
 handle_end(struct usher_async *async)
 {
+    struct usher_group *group = async->group;
+
     async->closing = async->in_process = true; /* no process() from the callbacks that follow, and no second close */
+    usher_group_begins(group);
     if (async->usable) {
         usher_links_cut(async);
         usher_requests_end(async);
@@ -370,6 +387,9 @@ handle_end(struct usher_async *async)
         }
     }
     handle_free(async);
+    usher_group_ends(group);
+    if (group != NULL)
+        usher_guard_leave(&group->guard); /* one of its own is gone with the handle */
 }
 
 int
@@ -381,8 +401,10 @@ usher_async_process(usher_async *async)
 
     if (async == NULL || !async->usable)
         return 0;
-    usher_guard_enter(async);
+    usher_guard_enter(async->guard);
     usher_insist(!async->in_process, "usher_async_process() is called from a callback of the same handle");
+    usher_group_begins(async->group);
+    usher_list_remove(&async->ready); /* this is its turn */
     async->in_process = true;
     async->delivered = 0;
     told = usher_wake_taken(async);
@@ -390,6 +412,7 @@ usher_async_process(usher_async *async)
         turn(async, turns == 0);
     while (async->dirty && !async->closing && ++turns < ASYNC_TURNS_MOST);
     async->in_process = false;
+    usher_group_ends(async->group);
     if (async->closing) {
         handle_end(async);
         return -1;
@@ -398,7 +421,7 @@ usher_async_process(usher_async *async)
     if (told)
         usher_wake_answer(async);
     delivered = async->delivered;
-    usher_guard_leave(async);
+    usher_guard_leave(async->guard);
     return delivered;
 }
 
@@ -407,13 +430,13 @@ usher_async_close(usher_async *async)
 {
     if (async == NULL)
         return;
-    usher_guard_enter(async);
+    usher_guard_enter(async->guard);
     if (!async->in_process) {
         handle_end(async);
         return;
     }
     async->closing = true;
-    usher_guard_leave(async);
+    usher_guard_leave(async->guard);
 }
 
 /* --- accessors ---------------------------------------------------------------------------------------- */

@@ -4,8 +4,9 @@
  *     link.c     a connection: connect, shake hands, move bytes, notice that it is dead; which address comes next
  *     request.c  calls: submit, wait, send, answer, retry, give up; each ends in exactly one completion
  *     watch.c    subscriptions: open, hand on pushes, open anew, end
- *     timer.c    the requests in the order of what is due; numbers that name them outside
+ *     timer.c    the requests in the order of what is due (due.c); numbers that name them outside
  *     wake.c     the one descriptor: epoll, a timer, and the thread that turns both into a byte on a socket
+ *     group.c    many handles behind one descriptor: which of them get a turn
  *     guard.c    one thread at a time, one process, never inside a callback; which threads run loops
  *
  * Nothing in process() needs memory that could fail: what a request or a subscription will ever need is taken when it
@@ -16,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "client-sdk/src/due.h"
 #include "client-sdk/src/list.h"
 #include "client-sdk/src/memory.h"
 #include "client-sdk/src/net.h"
@@ -26,8 +28,6 @@
 #define USHER_ERROR_SIZE     512
 #define USHER_TIMEOUT_MS     5000 /* of a call whose options name none */
 #define USHER_PROBE_MS       2000 /* how long a silent server has to answer the question whether it lives */
-#define USHER_NEVER_MS       UINT64_MAX
-#define USHER_NOWHERE        UINT32_MAX
 
 enum usher_request_kind {
     USHER_REQUEST_CALL,
@@ -38,7 +38,7 @@ enum usher_request_kind {
 
 enum usher_request_state {
     USHER_REQUEST_WAITING, /* in async->waiting or async->reopening */
-    USHER_REQUEST_PAUSED,  /* in no list; due_ms says until when */
+    USHER_REQUEST_PAUSED,  /* in no list; due says until when */
     USHER_REQUEST_FLYING,  /* in link->flying */
     USHER_REQUEST_OVER     /* a call: in async->over, then in async->fetchable; of a watch: it has nothing to send */
 };
@@ -50,14 +50,13 @@ struct usher_request {
     struct usher_list node;  /* first: a node is its request */
     struct usher_link *link; /* FLYING: on which */
     uint64_t number;
-    uint64_t due_ms; /* when the timer is to look at it: the deadline, or the end of its pause */
+    struct usher_due due; /* when the timer is to look at it: at the deadline, or at the end of its pause */
     uint64_t deadline_ms;
     usher_completion_callback callback; /* NULL: it goes into the queue, in its parcel */
     void *context;
     struct usher_parcel *parcel;
     const uint8_t *body; /* encoded */
     uint32_t body_size;
-    uint32_t timer_at;   /* where it stands in the timer, or NOWHERE */
     uint32_t request_no; /* FLYING: on its link */
     uint32_t attempts;
     uint32_t heard; /* link->heard when it was put on it */
@@ -133,13 +132,41 @@ struct usher_signal {
     int epoll;   /* the handle's, which the thread waits for */
 };
 
-struct usher_async {
-    /* guard.c */
-    _Atomic(const void *) owner; /* the thread that is in a function of this handle */
+/* Who may be inside: of a handle, or of a group and all that are in it. */
+struct usher_guard {
+    _Atomic(const void *) owner; /* the thread that is inside */
     unsigned depth;
-    uint64_t process;
+    uint64_t process; /* the one that opened it */
+};
+
+/* A descriptor that is readable when there is something to do: of a handle, or of a group. */
+struct usher_wake {
+    int epoll, timer;
+    uint64_t armed_ms; /* when the timer fires; 0: at once; NEVER */
+};
+
+/* Handles of one thread that share a descriptor. */
+struct usher_group {
+    struct usher_guard guard;
+    struct usher_wake wake;
+    usher_memory memory;
+    uint32_t members;
+    unsigned inside; /* members that may be in a callback */
+    bool in_process;
+    struct usher_list ready; /* members that want a turn */
+    struct usher_dues dues;  /* when the others want one */
+};
+
+struct usher_async {
+    struct usher_guard *guard; /* its own, or its group's */
+    struct usher_guard own_guard;
     bool in_process, closing;
     bool usable; /* it was opened whole */
+
+    /* group.c */
+    struct usher_group *group; /* NULL: it is alone */
+    struct usher_list ready;   /* in group->ready */
+    struct usher_due due;      /* in group->dues */
 
     /* The options. */
     usher_memory memory;
@@ -179,8 +206,7 @@ struct usher_async {
     struct usher_table calls;
     uint32_t flying_count;         /* calls in flight */
     struct usher_request *fetched; /* what usher_async_next() gave last */
-    struct usher_request **timer;  /* a heap by due_ms */
-    uint32_t timer_count, timer_room;
+    struct usher_dues timer;
 
     /* Subscriptions. */
     struct usher_list reopening, open, ended;
@@ -190,11 +216,10 @@ struct usher_async {
     bool watch_first;            /* whose turn it is to be sent */
 
     /* wake.c */
-    int epoll, timer_descriptor;
-    uint64_t armed_ms;  /* when the timer fires; NEVER */
-    uint64_t prompt_ms; /* when something was last sent outside of process() */
-    bool dirty;         /* something was submitted since this turn looked */
-    bool driven;        /* who submits calls process() at once, and needs no waking */
+    struct usher_wake wake; /* unused in a group */
+    uint64_t prompt_ms;     /* when something was last sent outside of process() */
+    bool dirty;             /* something was submitted since this turn looked */
+    bool driven;            /* who submits calls process() at once, and needs no waking */
     bool signals;
     struct usher_signal signal;
 
@@ -209,9 +234,9 @@ struct usher_async {
 
 /* --- guard.c --- */
 /* Every public function is between these two. enter ends the program when another thread is inside, or another process
- * opened the handle. */
-void usher_guard_enter(struct usher_async *async);
-void usher_guard_leave(struct usher_async *async);
+ * opened the handle or group. */
+void usher_guard_enter(struct usher_guard *guard);
+void usher_guard_leave(struct usher_guard *guard);
 /* The calling process: a number that differs from that of every process that it was forked from. */
 uint64_t usher_guard_process(void);
 /* End the program with a text unless the condition holds: for what only a bug of the caller can bring about. */
@@ -239,23 +264,43 @@ bool usher_timer_reserve(struct usher_async *async);
 /* Look at the request at due_ms. */
 void usher_timer_set(struct usher_async *async, struct usher_request *request, uint64_t due_ms);
 void usher_timer_clear(struct usher_async *async, struct usher_request *request);
+/* The first one whose moment has come, or NULL. */
+struct usher_request *usher_timer_past(const struct usher_async *async, uint64_t now_ms);
 /* Give a request a number in the table; false when there is no memory. Then take it away. */
 bool usher_table_add(struct usher_async *async, struct usher_table *table, struct usher_request *request);
 void usher_table_remove(struct usher_table *table, const struct usher_request *request);
 struct usher_request *usher_table_find(const struct usher_table *table, uint64_t number);
 
 /* --- wake.c --- */
-bool usher_wake_open(struct usher_async *async, bool by_socket);
-void usher_wake_close(struct usher_async *async);
-/* The descriptor shall become readable at once; or at a moment. */
+bool usher_wake_open(struct usher_wake *wake);
+void usher_wake_close(struct usher_wake *wake);
+/* The timer fires at due_ms (0: at once), or earlier, which costs one look. */
+void usher_wake_set(struct usher_wake *wake, uint64_t due_ms);
+/* Of a handle that is in no group: that, and perhaps the thread that writes a byte. */
+bool usher_wake_handle(struct usher_async *async, bool by_socket);
+void usher_wake_handle_over(struct usher_async *async);
+/* The descriptor shall become readable at once. */
 void usher_wake_now(struct usher_async *async);
+/* process() is over: it shall become readable at due_ms, and not before. */
 void usher_wake_at(struct usher_async *async, uint64_t due_ms);
+/* Outside of process(): it shall become readable at due_ms at the latest. */
+void usher_wake_by(struct usher_async *async, uint64_t due_ms);
 /* Watch a socket for reading and, with writing, for room; then no more. */
 bool usher_wake_watch(struct usher_async *async, int socket, bool writing, bool is_new);
 void usher_wake_forget(struct usher_async *async, int socket);
 /* process() begins: take the byte. Returns whether it must be answered at the end. */
 bool usher_wake_taken(struct usher_async *async);
 void usher_wake_answer(struct usher_async *async);
+
+/* --- group.c --- */
+bool usher_group_join(struct usher_group *group, struct usher_async *async);
+void usher_group_part(struct usher_async *async);
+/* A member wants a turn at once; or at a moment. */
+void usher_group_hurry(struct usher_async *async);
+void usher_group_at(struct usher_async *async, uint64_t due_ms);
+/* Around everything of a member that may run callbacks; NULL is welcome. */
+void usher_group_begins(struct usher_group *group);
+void usher_group_ends(struct usher_group *group);
 
 /* --- link.c --- */
 struct usher_link *usher_link_make(struct usher_async *async);

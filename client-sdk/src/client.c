@@ -50,10 +50,10 @@ client_run(struct usher_client *client, enum usher_request_kind kind, uint16_t o
     if (usher_guard_blocks_loop())
         return client_fail(client, USHER_STATUS_WRONG_THREAD, usher_status_text(USHER_STATUS_WRONG_THREAD));
     client->done = false;
-    usher_guard_enter(client->async);
+    usher_guard_enter(client->async->guard);
     status = usher_request_submit(client->async, kind, opcode, request, &options, client_done, client, NULL);
     usher_links_hurry(client->async);
-    usher_guard_leave(client->async);
+    usher_guard_leave(client->async->guard);
     if (status != USHER_STATUS_ANSWERED)
         return client_fail(client, status, usher_async_error(client->async));
     for (;;) {

@@ -62,23 +62,23 @@ usher_guard_process(void)
 
 /* --- which thread ------------------------------------------------------------------------------------- */
 void
-usher_guard_enter(struct usher_async *async)
+usher_guard_enter(struct usher_guard *guard)
 {
     const void *owner = NULL;
 
-    usher_insist(async->process == usher_guard_process(),
-                 "a handle is used by another process than the one that opened it");
-    if (!atomic_compare_exchange_strong_explicit(&async->owner, &owner, &me, memory_order_acquire,
+    usher_insist(guard->process == usher_guard_process(),
+                 "a handle or group is used by another process than the one that opened it");
+    if (!atomic_compare_exchange_strong_explicit(&guard->owner, &owner, &me, memory_order_acquire,
                                                  memory_order_relaxed))
-        usher_insist(owner == &me, "two threads use one handle at once");
-    async->depth++;
+        usher_insist(owner == &me, "two threads use one handle, or handles of one group, at once");
+    guard->depth++;
 }
 
 void
-usher_guard_leave(struct usher_async *async)
+usher_guard_leave(struct usher_guard *guard)
 {
-    if (--async->depth == 0)
-        atomic_store_explicit(&async->owner, NULL, memory_order_release);
+    if (--guard->depth == 0)
+        atomic_store_explicit(&guard->owner, NULL, memory_order_release);
 }
 
 bool

@@ -254,6 +254,8 @@ options_trouble(const usher_pool_options *options, usher_memory *memory)
         return "options: unused and reserved must be zero";
     if (options->async.signal_by_socket)
         return "options.async.signal_by_socket: a pool has a thread of its own";
+    if (options->async.group != NULL)
+        return "options.async.group: a pool's connections are driven by its own thread";
     if (!usher_memory_set(memory, &options->async.memory))
         return "options.memory: allocate and release come together, reallocate never alone";
     return NULL;

@@ -156,7 +156,7 @@ request_make(struct usher_async *async, uint16_t opcode, size_t body_size, bool 
     if (request == NULL)
         return NULL;
     usher_list_clear(&request->node);
-    request->timer_at = USHER_NOWHERE;
+    request->due.due_ms = USHER_NEVER_MS;
     request->opcode = opcode;
     request->body_size = (uint32_t)body_size;
     request->body = body;
@@ -438,10 +438,9 @@ void
 usher_requests_expire(struct usher_async *async)
 {
     uint64_t now_ms = usher_net_now_ms();
+    struct usher_request *request;
 
-    while (async->timer_count > 0 && async->timer[0]->due_ms <= now_ms) {
-        struct usher_request *request = async->timer[0];
-
+    while ((request = usher_timer_past(async, now_ms)) != NULL) {
         if (now_ms >= request->deadline_ms) {
             request_time_out(async, request);
             continue;
@@ -487,7 +486,7 @@ usher_async_cancel(usher_async *async, uint64_t call_no)
 
     if (async == NULL || !async->usable)
         return 0;
-    usher_guard_enter(async);
+    usher_guard_enter(async->guard);
     request = usher_table_find(&async->calls, call_no);
     found = request != NULL && request->state != USHER_REQUEST_OVER;
     if (found) {
@@ -495,7 +494,7 @@ usher_async_cancel(usher_async *async, uint64_t call_no)
         request_over(async, request, USHER_STATUS_CANCELLED);
         usher_wake_now(async);
     }
-    usher_guard_leave(async);
+    usher_guard_leave(async->guard);
     return found;
 }
 
@@ -529,9 +528,9 @@ usher_async_call(usher_async *async, uint16_t opcode, const void *request, const
 
     if (async == NULL)
         return USHER_STATUS_BAD_ARGUMENT;
-    usher_guard_enter(async);
+    usher_guard_enter(async->guard);
     status = usher_request_submit(async, USHER_REQUEST_CALL, opcode, request, call_options, callback, context, call_no);
-    usher_guard_leave(async);
+    usher_guard_leave(async->guard);
     return status;
 }
 
@@ -542,7 +541,7 @@ usher_async_next(usher_async *async)
 
     if (async == NULL || !async->usable)
         return NULL;
-    usher_guard_enter(async);
+    usher_guard_enter(async->guard);
     if (async->fetched != NULL) {
         usher_table_remove(&async->calls, async->fetched);
         usher_memory_give(&async->memory, async->fetched->parcel);
@@ -550,6 +549,6 @@ usher_async_next(usher_async *async)
     }
     request = (struct usher_request *)usher_list_take(&async->fetchable);
     async->fetched = request;
-    usher_guard_leave(async);
+    usher_guard_leave(async->guard);
     return request != NULL ? &request->parcel->completion : NULL;
 }

@@ -1,80 +1,33 @@
-/* timer.c: requests in the order of their moments, and the numbers that name them outside.
- *
- * The order is a binary heap; each request knows its place in it. Room in the heap is made when a request is submitted,
- * for all requests that there are: setting a timer later can't fail. */
+/* timer.c: requests in the order of their moments, and the numbers that name them outside. */
+#include <stddef.h>
+
 #include "client-sdk/src/async.h"
 
-/* --- the heap ----------------------------------------------------------------------------------------- */
+/* --- moments ------------------------------------------------------------------------------------------ */
 bool
 usher_timer_reserve(struct usher_async *async)
 {
-    uint32_t wanted = async->calls.count + async->watches.count + 1;
-    uint32_t room = async->timer_room > 0 ? 2 * async->timer_room : 16;
-    struct usher_request **larger;
-
-    if (wanted <= async->timer_room)
-        return true;
-    if (room < wanted)
-        room = wanted;
-    larger = usher_memory_grow(&async->memory, async->timer, async->timer_room * sizeof *larger, room * sizeof *larger);
-    if (larger == NULL)
-        return false;
-    async->timer = larger;
-    async->timer_room = room;
-    return true;
-}
-
-static void
-timer_put(struct usher_async *async, uint32_t at, struct usher_request *request)
-{
-    async->timer[at] = request;
-    request->timer_at = at;
-}
-
-/* Bring the request that belongs at `at`, or above or below it, to its place. */
-static void
-timer_settle(struct usher_async *async, uint32_t at, struct usher_request *request)
-{
-    while (at > 0 && async->timer[(at - 1) / 2]->due_ms > request->due_ms) {
-        timer_put(async, at, async->timer[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    for (;;) {
-        uint32_t child = 2 * at + 1;
-
-        if (child + 1 < async->timer_count && async->timer[child + 1]->due_ms < async->timer[child]->due_ms)
-            child++;
-        if (child >= async->timer_count || async->timer[child]->due_ms >= request->due_ms)
-            break;
-        timer_put(async, at, async->timer[child]);
-        at = child;
-    }
-    timer_put(async, at, request);
+    return usher_dues_reserve(&async->timer, &async->memory, async->calls.count + async->watches.count + 1);
 }
 
 void
 usher_timer_clear(struct usher_async *async, struct usher_request *request)
 {
-    uint32_t at = request->timer_at;
-    struct usher_request *last;
-
-    if (at == USHER_NOWHERE)
-        return;
-    request->timer_at = USHER_NOWHERE;
-    last = async->timer[--async->timer_count];
-    if (last != request)
-        timer_settle(async, at, last);
+    usher_due_clear(&async->timer, &request->due);
 }
 
 void
 usher_timer_set(struct usher_async *async, struct usher_request *request, uint64_t due_ms)
 {
-    usher_timer_clear(async, request);
-    request->due_ms = due_ms;
-    if (due_ms == USHER_NEVER_MS)
-        return;
-    usher_insist(async->timer_count < async->timer_room, "more timers than requests");
-    timer_settle(async, async->timer_count++, request);
+    usher_due_set(&async->timer, &request->due, due_ms);
+}
+
+struct usher_request *
+usher_timer_past(const struct usher_async *async, uint64_t now_ms)
+{
+    if (usher_dues_first_ms(&async->timer) > now_ms)
+        return NULL;
+    return (struct usher_request *)((char *)async->timer.entry[0] - offsetof(struct usher_request, due));
 }
 
 /* --- numbers ------------------------------------------------------------------------------------------ */

@@ -1,8 +1,8 @@
 /* wake.c: one descriptor that is readable whenever process() has something to do.
  *
  * An epoll descriptor with the sockets and a timer inside: the timer stands for every moment (deadlines, pauses, pings)
- * and for "now", when something was submitted. Whoever can't watch an epoll descriptor gets a socket instead, and a
- * thread that waits for the epoll descriptor and writes a byte:
+ * and for "now", when something was submitted. Handles of a group use the group's (group.c). Whoever can't watch an
+ * epoll descriptor gets a socket instead, and a thread that waits for the epoll descriptor and writes a byte:
  *
  *     thread:     wait for epoll ──> told = true, write a byte ──> wait for the answer ──> ...
  *     process():  told? ──> take the byte, told = false, do the work ──> answer */
@@ -20,53 +20,79 @@
 /* --- the timer ---------------------------------------------------------------------------------------- */
 /* Setting a timer anew takes back that it had fired, so it needs no reading. */
 static void
-timer_arm(struct usher_async *async, uint64_t due_ms)
+timer_arm(struct usher_wake *wake, uint64_t due_ms)
 {
     struct itimerspec when = {.it_value = {.tv_sec = 0}};
 
+    if (due_ms == wake->armed_ms && (due_ms == 0 || due_ms == USHER_NEVER_MS))
+        return;
     if (due_ms != USHER_NEVER_MS) {
         when.it_value.tv_sec = (time_t)(due_ms / 1000);
         when.it_value.tv_nsec = (long)(due_ms % 1000) * 1000000;
         if (due_ms == 0)
             when.it_value.tv_nsec = 1; /* 0 would disarm it */
     }
-    timerfd_settime(async->timer_descriptor, TFD_TIMER_ABSTIME, &when, NULL);
-    async->armed_ms = due_ms;
-}
-
-void
-usher_wake_now(struct usher_async *async)
-{
-    async->dirty = true;
-    if (!async->in_process && !async->driven && async->armed_ms != 0)
-        timer_arm(async, 0);
+    timerfd_settime(wake->timer, TFD_TIMER_ABSTIME, &when, NULL);
+    wake->armed_ms = due_ms;
 }
 
 /* A timer that fires too early costs one look; one that is set for each request costs a system call for each. So a
  * timer that stands earlier, but not in the past, is left alone. */
 void
+usher_wake_set(struct usher_wake *wake, uint64_t due_ms)
+{
+    if (wake->armed_ms > due_ms || wake->armed_ms <= usher_net_now_ms())
+        timer_arm(wake, due_ms);
+}
+
+/* --- a handle's moments ------------------------------------------------------------------------------- */
+void
+usher_wake_now(struct usher_async *async)
+{
+    async->dirty = true;
+    if (async->in_process || async->driven)
+        return;
+    if (async->group != NULL)
+        usher_group_hurry(async);
+    else
+        timer_arm(&async->wake, 0);
+}
+
+void
 usher_wake_at(struct usher_async *async, uint64_t due_ms)
 {
-    if (async->armed_ms > usher_net_now_ms() && async->armed_ms <= due_ms)
-        return;
-    if (async->armed_ms == USHER_NEVER_MS && due_ms == USHER_NEVER_MS)
-        return;
-    timer_arm(async, due_ms);
+    if (async->group != NULL)
+        usher_group_at(async, due_ms);
+    else
+        usher_wake_set(&async->wake, due_ms);
+}
+
+void
+usher_wake_by(struct usher_async *async, uint64_t due_ms)
+{
+    if (async->group != NULL || async->wake.armed_ms != 0) /* else it is readable already */
+        usher_wake_at(async, due_ms);
 }
 
 /* --- sockets ------------------------------------------------------------------------------------------ */
+static int
+epoll_of(const struct usher_async *async)
+{
+    return async->group != NULL ? async->group->wake.epoll : async->wake.epoll;
+}
+
 bool
 usher_wake_watch(struct usher_async *async, int socket, bool writing, bool is_new)
 {
-    struct epoll_event event = {.events = writing ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.fd = socket};
+    struct epoll_event event = {.events = writing ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = async};
 
-    return epoll_ctl(async->epoll, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, socket, &event) == 0;
+    return epoll_ctl(epoll_of(async), is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, socket, &event) == 0;
 }
 
 void
 usher_wake_forget(struct usher_async *async, int socket)
 {
-    epoll_ctl(async->epoll, EPOLL_CTL_DEL, socket, NULL);
+    epoll_ctl(epoll_of(async), EPOLL_CTL_DEL, socket, NULL);
 }
 
 /* --- the thread --------------------------------------------------------------------------------------- */
@@ -158,24 +184,6 @@ usher_wake_answer(struct usher_async *async)
 }
 
 /* --- opening and closing ------------------------------------------------------------------------------ */
-bool
-usher_wake_open(struct usher_async *async, bool by_socket)
-{
-    struct epoll_event timer = {.events = EPOLLIN};
-
-    async->armed_ms = USHER_NEVER_MS;
-    async->signals = by_socket;
-    atomic_init(&async->signal.stops, false);
-    async->timer_descriptor = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    async->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (async->timer_descriptor < 0 || async->epoll < 0)
-        return false;
-    timer.data.fd = async->timer_descriptor;
-    if (epoll_ctl(async->epoll, EPOLL_CTL_ADD, async->timer_descriptor, &timer) != 0)
-        return false;
-    return !by_socket || signal_open(&async->signal, async->epoll);
-}
-
 static void
 close_if_open(int descriptor)
 {
@@ -183,8 +191,34 @@ close_if_open(int descriptor)
         close(descriptor);
 }
 
+bool
+usher_wake_open(struct usher_wake *wake)
+{
+    struct epoll_event timer = {.events = EPOLLIN}; /* data.ptr NULL: no handle's */
+
+    wake->armed_ms = USHER_NEVER_MS;
+    wake->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    wake->epoll = epoll_create1(EPOLL_CLOEXEC);
+    return wake->timer >= 0 && wake->epoll >= 0 && epoll_ctl(wake->epoll, EPOLL_CTL_ADD, wake->timer, &timer) == 0;
+}
+
 void
-usher_wake_close(struct usher_async *async)
+usher_wake_close(struct usher_wake *wake)
+{
+    close_if_open(wake->epoll);
+    close_if_open(wake->timer);
+}
+
+bool
+usher_wake_handle(struct usher_async *async, bool by_socket)
+{
+    async->signals = by_socket;
+    atomic_init(&async->signal.stops, false);
+    return usher_wake_open(&async->wake) && (!by_socket || signal_open(&async->signal, async->wake.epoll));
+}
+
+void
+usher_wake_handle_over(struct usher_async *async)
 {
     struct usher_signal *signal = &async->signal;
 
@@ -198,8 +232,7 @@ usher_wake_close(struct usher_async *async)
     close_if_open(signal->answer);
     close_if_open(signal->ends[0]);
     close_if_open(signal->ends[1]);
-    close_if_open(async->epoll);
-    close_if_open(async->timer_descriptor);
+    usher_wake_close(&async->wake);
     pthread_mutex_destroy(&signal->lock);
 }
 
@@ -208,5 +241,5 @@ usher_async_descriptor(const usher_async *async)
 {
     if (async == NULL || !async->usable)
         return -1;
-    return async->signals ? async->signal.ends[0] : async->epoll;
+    return async->signals ? async->signal.ends[0] : async->wake.epoll;
 }

@@ -335,7 +335,7 @@ watch_submit(struct usher_async *async, uint16_t opcode, const void *body, usher
     watch->request.body_size = (uint32_t)size;
     watch->request.kind = USHER_REQUEST_WATCH;
     watch->request.opcode = watch->opcode = opcode;
-    watch->request.timer_at = USHER_NOWHERE;
+    watch->request.due.due_ms = USHER_NEVER_MS;
     watch->request.deadline_ms = USHER_NEVER_MS;
     watch->callback = callback;
     watch->context = context;
@@ -356,9 +356,9 @@ usher_async_watch(usher_async *async, uint16_t opcode, const void *request, ushe
 
     if (async == NULL)
         return USHER_STATUS_BAD_ARGUMENT;
-    usher_guard_enter(async);
+    usher_guard_enter(async->guard);
     status = watch_submit(async, opcode, request, callback, context, watch_no);
-    usher_guard_leave(async);
+    usher_guard_leave(async->guard);
     return status;
 }
 
@@ -388,7 +388,7 @@ usher_async_unwatch(usher_async *async, uint64_t watch_no)
 
     if (async == NULL || !async->usable)
         return 0;
-    usher_guard_enter(async);
+    usher_guard_enter(async->guard);
     watch = (struct usher_watch *)usher_table_find(&async->watches, watch_no);
     found = watch != NULL && !watch->is_over && !async->closing;
     if (found) {
@@ -397,7 +397,7 @@ usher_async_unwatch(usher_async *async, uint64_t watch_no)
         watch_withdraw(async, watch);
         usher_wake_now(async);
     }
-    usher_guard_leave(async);
+    usher_guard_leave(async->guard);
     return found;
 }
 
