@@ -6,6 +6,10 @@
  *                  data
  *     WAY          callback  a handle for each connection, the next request submitted in the callback of an answer
  *                  outside   the same, the next requests submitted when process() has returned
+ *                  group     the same two with all handles in one group: its descriptor in place of theirs
+ *                  group-outside
+ *                  wait      the same two, waiting in the group for lack of other descriptors
+ *                  wait-outside
  *                  raw       bare sockets; frames made once, or once per charge; replies told apart by their size alone
  *     OPERATION    ping, balance or charge
  *     DEPTH        requests in flight on each connection
@@ -45,19 +49,21 @@ struct load {
     usher_async *async;
     struct wire wire;
     unsigned owed; /* requests to submit when process() has returned */
+    struct load *next_owing;
 };
 
 static struct {
     const char *way;
     uint16_t opcode;
     unsigned connections, depth, ready;
-    bool outside;
+    bool outside, waits;
     uint64_t answers, last_id;
     uint8_t frame[FRAME_ROOM]; /* raw */
     size_t frame_size;
     union request request;
     int epoll;
-    struct load *load;
+    usher_group *group; /* or NULL */
+    struct load *load, *owing;
 } all;
 
 static void
@@ -108,10 +114,14 @@ on_answer(usher_async *async, const usher_completion *completion)
     if (completion->status != USHER_STATUS_ANSWERED || completion->answer->result != USHER_OK)
         die("an answer", completion->error);
     all.answers++;
-    if (all.outside)
-        load->owed++;
-    else
+    if (!all.outside) {
         submit(load);
+        return;
+    }
+    if (load->owed++ == 0) {
+        load->next_owing = all.owing;
+        all.owing = load;
+    }
 }
 
 static void
@@ -121,12 +131,17 @@ submit(struct load *load)
         die("a call", usher_async_error(load->async));
 }
 
+/* load: of whichever handle; NULL: the group. */
 static void
 handle_event(struct load *load)
 {
-    usher_async_process(load->async);
-    for (; load->owed > 0; load->owed--)
-        submit(load);
+    if (load != NULL)
+        usher_async_process(load->async);
+    else
+        usher_group_wait(all.group, all.waits ? 1000000000 : 0);
+    for (; all.owing != NULL; all.owing = all.owing->next_owing)
+        for (; all.owing->owed > 0; all.owing->owed--)
+            submit(all.owing);
 }
 
 static void
@@ -141,12 +156,13 @@ on_state(usher_async *async, const usher_state_event *event)
 static void
 open_handle(struct load *load, const char *address, const char *key)
 {
-    const usher_async_options options = {.common = {.server = address, .key_file = key, .timeout_ms = 60000},
-                                         .on_state = on_state};
+    const usher_async_options options = {
+        .common = {.server = address, .key_file = key, .timeout_ms = 60000}, .on_state = on_state, .group = all.group};
 
     if (usher_async_open(&options, &load->async) != USHER_STATUS_ANSWERED)
         die("a handle", usher_async_error(load->async));
-    watch(usher_async_descriptor(load->async), load);
+    if (all.group == NULL)
+        watch(usher_async_descriptor(load->async), load);
 }
 
 /* --- bare sockets ------------------------------------------------------------------------------------- */
@@ -215,7 +231,11 @@ run(bool raw, double until_s, bool until_ready)
     struct epoll_event events[EVENTS];
 
     while (until_ready ? all.ready < all.connections : now_s() < until_s) {
-        int count = epoll_wait(all.epoll, events, EVENTS, 1000);
+        int count = 0;
+        if (all.waits)
+            handle_event(NULL);
+        else
+            count = epoll_wait(all.epoll, events, EVENTS, 1000);
         for (int i = 0; i < count; i++)
             (raw ? raw_event : handle_event)(events[i].data.ptr);
     }
@@ -250,7 +270,7 @@ measure(bool raw, double seconds)
     answers = all.answers - answers;
     double user_us = (seconds_of(after.ru_utime) - seconds_of(before.ru_utime)) * 1e6 / (double)answers;
     double system_us = (seconds_of(after.ru_stime) - seconds_of(before.ru_stime)) * 1e6 / (double)answers;
-    printf("%-8s %-7s %5u x %-3u %9.0f requests/s, client CPU %6.2f us a request (user %.2f, system %.2f)\n", all.way,
+    printf("%-13s %-7s %5u x %-3u %9.0f requests/s, client CPU %6.2f us a request (user %.2f, system %.2f)\n", all.way,
            usher_message_of(all.opcode)->name, all.connections, all.depth, (double)answers / seconds,
            user_us + system_us, user_us, system_us);
 }
@@ -293,15 +313,17 @@ main(int argc, char **argv)
     struct server server = {0};
     char address[600], key[600], data[600];
     struct rlimit limit;
-    bool raw;
+    bool raw, grouped;
 
     if (argc < 7)
         die("usage", "async_load SERVER KEY WAY OPERATION CONNECTIONS DEPTH [SECONDS]");
     all.way = argv[3];
     raw = strcmp(all.way, "raw") == 0;
-    all.outside = strcmp(all.way, "outside") == 0;
-    if (!raw && !all.outside && strcmp(all.way, "callback") != 0)
-        die(all.way, "is not callback, outside or raw");
+    grouped = strncmp(all.way, "group", 5) == 0 || strncmp(all.way, "wait", 4) == 0;
+    all.waits = strncmp(all.way, "wait", 4) == 0;
+    all.outside = strstr(all.way, "outside") != NULL;
+    if (!raw && !all.outside && !grouped && strcmp(all.way, "callback") != 0)
+        die(all.way, "is not callback, outside, group, group-outside, wait, wait-outside or raw");
     take_operation(argv[4]);
     all.connections = (unsigned)atoi(argv[5]);
     all.depth = (unsigned)atoi(argv[6]);
@@ -325,6 +347,10 @@ main(int argc, char **argv)
     all.load = calloc(all.connections, sizeof *all.load);
     if (all.epoll < 0 || all.load == NULL)
         die("begin", strerror(errno));
+    if (grouped && usher_group_open(NULL, &all.group) != USHER_STATUS_ANSWERED)
+        die("a group", strerror(errno));
+    if (grouped)
+        watch(usher_group_descriptor(all.group), NULL);
     for (unsigned i = 0; i < all.connections; i++)
         (raw ? open_raw : open_handle)(&all.load[i], address, key);
     run(raw, 0, true);
