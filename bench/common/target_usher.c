@@ -9,15 +9,13 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "bench/common/clock.h"
 #include "bench/common/dice.h"
 
 #define CONNECT_S          120
 #define TIMEOUT_MS         60000
-#define EVENTS_MOST        512
-#define DESCRIPTORS_EACH   3 /* of a handle */
+#define DESCRIPTORS_EACH   1 /* of a handle in a group */
 #define DESCRIPTORS_SPARE  64
 #define LINE_TOKENS_MOST   200000u
 #define BULK_CONNECTIONS   8u
@@ -33,7 +31,7 @@ struct handle {
     struct usher_target *target;
     usher_async *async;
     uint32_t in_flight;
-    bool ready, touched; /* touched: in target->touched */
+    bool ready;
 };
 
 /* One task in flight. */
@@ -52,12 +50,9 @@ struct usher_target {
     void *context;
     target_usher_witness *witness;
     void *witness_context;
-    int epoll;
+    usher_group *group; /* of all handles; NULL while there are none */
     struct handle *handle;
     uint32_t handle_count, depth, ready_count;
-    uint32_t *touched; /* handles that were submitted to outside of their callbacks */
-    uint32_t touched_count;
-    const struct handle *inside; /* whose callbacks run */
     struct call *call, *free_call;
     struct token **token, **line_token; /* of users, and of every stride-th of the line */
     uint32_t line_stride;
@@ -368,7 +363,6 @@ on_completion(usher_async *async, const usher_completion *completion)
     struct call *call = completion->context;
     struct usher_target *target = call->target;
     struct outcome outcome = outcome_of(call, completion);
-    const struct handle *outer = target->inside;
 
     (void)async;
     if (outcome.kind == OUTCOME_DONE && call->task.job == JOB_JOIN)
@@ -377,12 +371,10 @@ on_completion(usher_async *async, const usher_completion *completion)
     target->handle[call->handle].in_flight--;
     call->next_free = target->free_call;
     target->free_call = call;
-    target->inside = &target->handle[call->handle];
     if (target->in_bulk)
         count_for_bulk(target, &outcome);
     else
         target->answer(target->context, &outcome);
-    target->inside = outer;
 }
 
 /* --- submitting --------------------------------------------------------------------------------------- */
@@ -407,10 +399,6 @@ usher_submit(void *opaque, uint32_t connection, const struct task *task, uint64_
     }
     target->free_call = call->next_free;
     handle->in_flight++;
-    if (!handle->touched && target->inside != handle) {
-        handle->touched = true;
-        target->touched[target->touched_count++] = connection;
-    }
     return true;
 }
 
@@ -418,18 +406,8 @@ static bool
 usher_process(void *opaque, uint64_t wait_ns, char *why, size_t why_size)
 {
     struct usher_target *target = opaque;
-    struct epoll_event event[EVENTS_MOST];
-    int count;
 
-    while (target->touched_count > 0) {
-        struct handle *handle = &target->handle[target->touched[--target->touched_count]];
-        handle->touched = false;
-        if (usher_async_process(handle->async) > 0)
-            wait_ns = 0; /* there were answers, perhaps to somebody who waits to ask again */
-    }
-    count = clock_wait(target->epoll, event, EVENTS_MOST, wait_ns);
-    for (int i = 0; i < count; i++)
-        usher_async_process(((struct handle *)event[i].data.ptr)->async);
+    usher_group_wait(target->group, wait_ns);
     if (target->trouble[0] == 0)
         return true;
     snprintf(why, why_size, "%s", target->trouble);
@@ -456,16 +434,13 @@ disconnect(struct usher_target *target)
 {
     for (uint32_t i = 0; i < target->handle_count; i++)
         usher_async_close(target->handle[i].async);
-    if (target->epoll >= 0)
-        close(target->epoll);
+    usher_group_close(target->group);
     free(target->handle);
-    free(target->touched);
     free(target->call);
+    target->group = NULL;
     target->handle = NULL;
-    target->touched = NULL;
     target->call = target->free_call = NULL;
-    target->epoll = -1;
-    target->handle_count = target->touched_count = target->ready_count = 0;
+    target->handle_count = target->ready_count = 0;
 }
 
 /* The soft limit of descriptors goes up to what is needed, if the hard one lets it. */
@@ -496,16 +471,12 @@ open_handle(struct usher_target *target, struct handle *handle, char *why, size_
                                    .in_flight_max = target->depth,
                                    .waiting_max = target->depth + 1,
                                    .on_state = on_state,
-                                   .context = handle};
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = handle};
+                                   .context = handle,
+                                   .group = target->group};
 
     handle->target = target;
     if (usher_async_open(&options, &handle->async) != USHER_STATUS_ANSWERED) {
         snprintf(why, why_size, "%s", usher_async_error(handle->async));
-        return false;
-    }
-    if (epoll_ctl(target->epoll, EPOLL_CTL_ADD, usher_async_descriptor(handle->async), &event) != 0) {
-        snprintf(why, why_size, "epoll: %s", strerror(errno));
         return false;
     }
     return true;
@@ -516,9 +487,8 @@ take_room(struct usher_target *target, uint32_t connections, uint32_t depth)
 {
     target->depth = depth;
     target->handle = calloc(connections, sizeof *target->handle);
-    target->touched = calloc(connections, sizeof *target->touched);
     target->call = calloc((size_t)connections * depth, sizeof *target->call);
-    if (target->handle == NULL || target->touched == NULL || target->call == NULL)
+    if (target->handle == NULL || target->call == NULL)
         abort();
     for (size_t i = 0; i < (size_t)connections * depth; i++) {
         target->call[i].target = target;
@@ -536,7 +506,10 @@ usher_connect(void *opaque, uint32_t connections, uint32_t depth, char *why, siz
     disconnect(target);
     if (!take_descriptors(connections, why, why_size))
         return false;
-    target->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (usher_group_open(NULL, &target->group) != USHER_STATUS_ANSWERED) {
+        snprintf(why, why_size, "a group of handles: %s", strerror(errno));
+        return false;
+    }
     take_room(target, connections, depth);
     while (target->handle_count < connections)
         if (!open_handle(target, &target->handle[target->handle_count++], why, why_size))
@@ -607,7 +580,6 @@ usher_open(const void *where, const struct target_sizes *sizes, target_answer *a
     target->sizes = *sizes;
     target->answer = answer;
     target->context = context;
-    target->epoll = -1;
     target->line_stride = sizes->waiting / LINE_TOKENS_MOST + 1;
     target->token = calloc(sizes->users, sizeof *target->token);
     target->line_token = calloc(sizes->waiting / target->line_stride + 1, sizeof *target->line_token);
