@@ -24,6 +24,8 @@ struct bridge {
     usher_state state; /* of the handle, as it said last */
     uint64_t state_count[USHER_STATE_CLOSED + 1];
     uint16_t port, operations_port;
+    struct shop *shop; /* who may ask for a user's token */
+    int zone_minutes;  /* of options.zone */
 };
 
 /* sdk.c */

@@ -17,7 +17,9 @@
 
 #include <event2/event.h>
 
+#include "handlers.h"
 #include "log.h"
+#include "shop.h"
 
 #define SPARE_DESCRIPTORS 64 /* for everything that is not a client's connection */
 #define FLUSH_MS          200
@@ -65,12 +67,6 @@ find_descriptors(struct bridge *bridge)
     return BRIDGE_DONE;
 }
 
-static bool
-is_loopback(const char *address)
-{
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
-}
-
 static enum bridge_exit
 listen_on(struct bridge *bridge, const char *address, const struct http_route *table, size_t count, uint16_t *port)
 {
@@ -115,7 +111,7 @@ open_listeners(struct bridge *bridge)
     code = listen_on(bridge, bridge->options.listen, routes, ROUTE_COUNT, &bridge->port);
     if (code != BRIDGE_DONE || strcmp(operations, "off") == 0)
         return code;
-    if (!is_loopback(operations))
+    if (!address_is_loopback(operations))
         return refuse(BRIDGE_ADDRESS,
                       "--operations must be on loopback (127.0.0.1 or [::1]): what it tells is for the house");
     return listen_on(bridge, operations, operations_routes, operations_route_count, &bridge->operations_port);
@@ -132,6 +128,11 @@ start(struct bridge *bridge)
     bridge->base = event_base_new();
     if (bridge->base == NULL)
         return refuse(BRIDGE_FAULT, "no event loop");
+    if (!zone_parse(bridge->options.zone, &bridge->zone_minutes))
+        return refuse(BRIDGE_USAGE, "--zone takes hours and minutes from UTC, as +09:00");
+    code = shop_open(&bridge->options, &bridge->shop, why, sizeof why);
+    if (code != BRIDGE_DONE)
+        return refuse(code, why);
     code = sdk_open(bridge, why, sizeof why);
     if (code != BRIDGE_DONE)
         return refuse(code, why);
@@ -240,6 +241,7 @@ main(int argc, char **argv)
         http_cut(bridge.http);
     sdk_close(&bridge);
     http_close(bridge.http);
+    shop_close(bridge.shop);
     if (bridge.base != NULL)
         event_base_free(bridge.base);
     log_close();

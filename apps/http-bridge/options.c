@@ -126,6 +126,25 @@ options_read(struct options *options, int argc, char **argv, char *why, size_t w
     return check(options, why, why_size);
 }
 
+bool
+address_is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}
+
+bool
+zone_parse(const char *text, int *minutes)
+{
+    unsigned hours, rest;
+    char sign, end;
+
+    if (strlen(text) != 6 || sscanf(text, "%c%2u:%2u%c", &sign, &hours, &rest, &end) != 3 ||
+        (sign != '+' && sign != '-') || hours > 14 || rest > 59)
+        return false;
+    *minutes = (int)(hours * 60 + rest) * (sign == '-' ? -1 : 1);
+    return true;
+}
+
 void
 options_help(FILE *out)
 {

@@ -23,6 +23,10 @@ struct options {
 
 /* Every option at its usual value, then the command line's words. False when a word is wrong: why gets one line. */
 bool options_read(struct options *options, int argc, char **argv, char *why, size_t why_size);
+/* Whether a "host:port", numeric, is this machine's own. */
+bool address_is_loopback(const char *address);
+/* "+09:00" in minutes; false for what is none. */
+bool zone_parse(const char *text, int *minutes);
 /* Every option with its usual value and range, and every exit code. */
 void options_help(FILE *out);
 

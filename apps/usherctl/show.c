@@ -1,71 +1,13 @@
-/* show.c: any body as JSON or as text, grown from the rows.
- *
- * JSON: numbers as numbers; those above 2^53 - 1 as strings, for readers that would round them; an unknown duration as
- * null; UUIDs, ids, keys and bytes as text; enums by name; lists as arrays. */
+/* show.c: any body as JSON (../shared/body.h) or as text, grown from the rows. */
 #include "ctl.h"
+
+#include "../shared/body.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define EXACT_MOST 9007199254740991
-
-/* --- values ------------------------------------------------------------------------------------------- */
-static uint64_t
-get_unsigned(const usher_field *field, const char *at)
-{
-    uint16_t u16;
-    uint32_t u32;
-    uint64_t u64;
-
-    if (field->kind == USHER_KIND_U8 || field->kind == USHER_KIND_ENUM)
-        return *(const uint8_t *)at;
-    if (field->kind == USHER_KIND_U16) {
-        memcpy(&u16, at, sizeof u16);
-        return u16;
-    }
-    if (field->kind == USHER_KIND_U32) {
-        memcpy(&u32, at, sizeof u32);
-        return u32;
-    }
-    memcpy(&u64, at, sizeof u64);
-    return u64;
-}
-
-static int64_t
-get_signed(const char *at)
-{
-    int64_t value;
-
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static uint16_t
-get_count(const usher_field *field, const char *body)
-{
-    uint16_t count;
-
-    memcpy(&count, body + field->count_offset, sizeof count);
-    return count;
-}
-
-/* An element of a list of numbers. */
-static uint64_t
-get_element(const usher_field *field, const char *at, size_t index)
-{
-    uint32_t narrow;
-    uint64_t wide;
-
-    if (field->kind == USHER_KIND_NUMBERS64) {
-        memcpy(&wide, at + index * sizeof wide, sizeof wide);
-        return wide;
-    }
-    memcpy(&narrow, at + index * sizeof narrow, sizeof narrow);
-    return narrow;
-}
 
 static bool
 is_duration(const char *name)
@@ -75,88 +17,11 @@ is_duration(const char *name)
     return length > 3 && strcmp(name + length - 3, "_ms") == 0 && !ctl_is_moment(name);
 }
 
-/* UUID, ID, KEY, SIGNATURE and BYTES as text; the caller frees it. */
-static char *
-bytes_text(const usher_field *field, const char *body)
-{
-    const uint8_t *at = (const uint8_t *)body + field->offset;
-    size_t size = field->kind == USHER_KIND_BYTES ? get_count(field, body)
-                  : field->kind == USHER_KIND_KEY ? sizeof(usher_key)
-                                                  : sizeof(usher_signature);
-    char *text = malloc(2 * size + USHER_UUID_TEXT_SIZE);
-
-    if (text == NULL)
-        abort();
-    if (field->kind == USHER_KIND_UUID || field->kind == USHER_KIND_ID)
-        usher_uuid_format((const usher_uuid *)(const void *)at, text);
-    else if (field->kind == USHER_KIND_BYTES)
-        usher_base64_format(at, size, text, 2 * size + USHER_UUID_TEXT_SIZE);
-    else
-        usher_hex_format(at, size, text);
-    return text;
-}
-
 /* --- JSON --------------------------------------------------------------------------------------------- */
-static json_t *
-json_number(uint64_t value, bool unknown_is_null)
-{
-    char text[24];
-
-    if (value == USHER_UNKNOWN_MS && unknown_is_null)
-        return json_null();
-    if (value <= EXACT_MOST)
-        return json_integer((json_int_t)value);
-    snprintf(text, sizeof text, "%" PRIu64, value);
-    return json_string(text);
-}
-
-static json_t *
-json_list(const usher_field *field, const char *body)
-{
-    json_t *list = json_array();
-    uint16_t count = get_count(field, body);
-
-    for (uint16_t i = 0; i < count; i++) {
-        if (field->item != NULL)
-            json_array_append_new(list,
-                                  ctl_json_body(field->item, body + field->offset + i * field->item->struct_size));
-        else
-            json_array_append_new(list, json_number(get_element(field, body + field->offset, i), true));
-    }
-    return list;
-}
-
-static json_t *
-json_value(const usher_field *field, const char *body)
-{
-    const char *at = body + field->offset;
-    json_t *value;
-    char *text;
-
-    if (field->kind == USHER_KIND_I64)
-        return json_integer(get_signed(at));
-    if (field->kind == USHER_KIND_TEXT)
-        return json_string(at);
-    if (field->kind == USHER_KIND_ENUM)
-        return json_string(usher_enum_name(field->enumeration, get_unsigned(field, at)));
-    if (field->kind < USHER_KIND_I64)
-        return json_number(get_unsigned(field, at), is_duration(field->name));
-    if (field->kind > USHER_KIND_BYTES)
-        return json_list(field, body);
-    text = bytes_text(field, body);
-    value = json_string(text);
-    free(text);
-    return value;
-}
-
 json_t *
 ctl_json_body(const usher_layout *layout, const void *body)
 {
-    json_t *object = json_object();
-
-    for (size_t i = 0; i < layout->field_count; i++)
-        json_object_set_new(object, layout->fields[i].name, json_value(&layout->fields[i], body));
-    return object;
+    return body_json(layout, body, BODY_FLAGS_BY_NAME);
 }
 
 json_t *
@@ -254,34 +119,33 @@ ctl_print_padded(const char *text, size_t width, bool to_the_right)
 static char *
 value_text(const usher_field *field, const char *body)
 {
-    const char *at = body + field->offset;
     char text[32];
     char *list;
     size_t used = 0;
 
     if (field->kind >= USHER_KIND_NUMBERS32) {
-        uint16_t count = get_count(field, body);
+        uint16_t count = body_count(field, body);
         list = calloc(count + 1u, 24);
         if (list == NULL)
             abort();
         for (uint16_t i = 0; i < count; i++)
-            used += (size_t)sprintf(list + used, "%s%" PRIu64, i > 0 ? " " : "", get_element(field, at, i));
+            used += (size_t)sprintf(list + used, "%s%" PRIu64, i > 0 ? " " : "", body_element(field, body, i));
         return list;
     }
     if (field->kind == USHER_KIND_TEXT)
-        return strdup(at);
+        return strdup(body + field->offset);
     if (field->kind == USHER_KIND_ENUM)
-        return strdup(usher_enum_name(field->enumeration, get_unsigned(field, at)));
+        return strdup(usher_enum_name(field->enumeration, body_unsigned(field, body)));
     if (field->kind > USHER_KIND_I64)
-        return bytes_text(field, body);
+        return body_bytes_text(field, body);
     if (field->kind == USHER_KIND_I64)
-        snprintf(text, sizeof text, "%" PRId64, get_signed(at));
+        snprintf(text, sizeof text, "%" PRId64, body_signed(field, body));
     else if (ctl_is_moment(field->name))
-        ctl_moment_format(get_unsigned(field, at), text);
+        ctl_moment_format(body_unsigned(field, body), text);
     else if (is_duration(field->name))
-        ctl_duration_format(get_unsigned(field, at), text);
+        ctl_duration_format(body_unsigned(field, body), text);
     else
-        snprintf(text, sizeof text, "%" PRIu64, get_unsigned(field, at));
+        snprintf(text, sizeof text, "%" PRIu64, body_unsigned(field, body));
     return strdup(text);
 }
 
@@ -313,7 +177,7 @@ is_set(const usher_field *field, const char *body)
 
     if (size > 0)
         return memcmp(body + field->offset, zeros, size) != 0;
-    return field->kind > USHER_KIND_I64 || get_unsigned(field, body + field->offset) != 0;
+    return field->kind > USHER_KIND_I64 || body_unsigned(field, body) != 0;
 }
 
 /* Whether a column is worth its place: one with something else than zeros in some row. */
@@ -332,7 +196,7 @@ show_table(const usher_field *list, const char *body)
 {
     const usher_layout *item = list->item;
     const char *items = body + list->offset;
-    uint16_t count = get_count(list, body);
+    uint16_t count = body_count(list, body);
     char *text, name[40];
 
     if (count == 0) {
