@@ -41,6 +41,26 @@ class RestartableHouse(House):
         wait_until("usherd serves again", self.serves)
 
 
+class SecondServer:
+    """A further usherd on the data of a house."""
+
+    def __init__(self, house):
+        self.data, self.port_file = house.data, house.folder / "second-port"
+        with house.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", sys.argv[1], "--data", self.data, "--listen", "127.0.0.1:0", "--join",
+                 "--port-file", self.port_file, "--map-size", "1073741824", "--quiet"], stdout=log, stderr=log)
+
+    def __enter__(self):
+        self.port = int(wait_until("a second usherd serves",
+                                   lambda: self.port_file.exists() and self.port_file.read_text()))
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
 class Bridge:
     def __init__(self, *houses, options=(), port=0, key=None):
         self.folder = Path(tempfile.mkdtemp(prefix="usher-bridge-"))
