@@ -24,6 +24,7 @@ struct bridge {
     usher_state state; /* of the handle, as it said last */
     uint64_t state_count[USHER_STATE_CLOSED + 1];
     uint16_t port, operations_port;
+    struct http_timer *cut_timer; /* while it drains: until what is left is cut */
     struct shop *shop; /* who may ask for a user's token */
     int zone_minutes;  /* of options.zone */
 };

@@ -155,6 +155,7 @@ cut(void *context)
 {
     struct bridge *bridge = context;
 
+    bridge->cut_timer = NULL;
     log_say(LOG_LEVEL_WARN, "cut", "connections=%" PRIu64, http_connection_count(bridge->http));
     event_base_loopbreak(bridge->base);
 }
@@ -166,12 +167,13 @@ on_stop(evutil_socket_t signal_no, short what, void *context)
 
     (void)what;
     if (http_is_draining(bridge->http)) {
+        http_timer_cancel(bridge->cut_timer);
         cut(bridge);
         return;
     }
     log_say(LOG_LEVEL_INFO, "drain", "signal=%d connections=%" PRIu64, (int)signal_no,
             http_connection_count(bridge->http));
-    http_timer_after(bridge->http, bridge->options.limits.drain_ms, cut, bridge);
+    bridge->cut_timer = http_timer_after(bridge->http, bridge->options.limits.drain_ms, cut, bridge);
     http_drain(bridge->http, stop_loop, bridge);
 }
 
@@ -240,6 +242,7 @@ main(int argc, char **argv)
     if (bridge.http != NULL)
         http_cut(bridge.http);
     sdk_close(&bridge);
+    http_timer_cancel(bridge.cut_timer);
     http_close(bridge.http);
     shop_close(bridge.shop);
     if (bridge.base != NULL)
