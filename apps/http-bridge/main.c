@@ -130,14 +130,14 @@ start(struct bridge *bridge)
         return refuse(BRIDGE_FAULT, "no event loop");
     if (!zone_parse(bridge->options.zone, &bridge->zone_minutes))
         return refuse(BRIDGE_USAGE, "--zone takes hours and minutes from UTC, as +09:00");
-    code = shop_open(&bridge->options, &bridge->shop, why, sizeof why);
-    if (code != BRIDGE_DONE)
-        return refuse(code, why);
     code = sdk_open(bridge, why, sizeof why);
     if (code != BRIDGE_DONE)
         return refuse(code, why);
     code = open_listeners(bridge);
-    return code != BRIDGE_DONE ? code : write_ports(bridge);
+    if (code != BRIDGE_DONE)
+        return code;
+    code = shop_open(&bridge->options, &bridge->shop, why, sizeof why);
+    return code != BRIDGE_DONE ? refuse(code, why) : BRIDGE_DONE;
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------------------
@@ -195,7 +195,8 @@ on_flush(evutil_socket_t descriptor, short what, void *context)
     log_flush();
 }
 
-static void
+/* Signals have their meaning before the ports are told: who waits for them may send one at once. */
+static enum bridge_exit
 serve(struct bridge *bridge)
 {
     const struct timeval often = {.tv_usec = FLUSH_MS * 1000};
@@ -208,12 +209,17 @@ serve(struct bridge *bridge)
 
     for (size_t i = 0; i < 4; i++)
         event_add(events[i], i == 3 ? &often : NULL);
-    log_say(LOG_LEVEL_INFO, "serving", "port=%u operations_port=%u server=%s", bridge->port, bridge->operations_port,
-            bridge->options.server);
-    event_base_dispatch(bridge->base);
+    enum bridge_exit code = write_ports(bridge);
+    if (code == BRIDGE_DONE) {
+        log_say(LOG_LEVEL_INFO, "serving", "port=%u operations_port=%u server=%s", bridge->port,
+                bridge->operations_port, bridge->options.server);
+        event_base_dispatch(bridge->base);
+    }
     for (size_t i = 0; i < 4; i++)
         event_free(events[i]);
-    log_say(LOG_LEVEL_INFO, "stopped", "connections_cut=%" PRIu64, http_connection_count(bridge->http));
+    if (code == BRIDGE_DONE)
+        log_say(LOG_LEVEL_INFO, "stopped", "connections_cut=%" PRIu64, http_connection_count(bridge->http));
+    return code;
 }
 
 int
@@ -237,7 +243,7 @@ main(int argc, char **argv)
         return refuse(BRIDGE_FAULT, why);
     code = start(&bridge);
     if (code == BRIDGE_DONE)
-        serve(&bridge);
+        code = serve(&bridge);
     /* Clients first, then the SDK's handle, whose close brings the completions that handlers still wait for. */
     if (bridge.http != NULL)
         http_cut(bridge.http);

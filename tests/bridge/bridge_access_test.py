@@ -82,8 +82,9 @@ def an_open_bridge_answers_to_local_names_alone():  # test
             assert bridge.ask(*JOIN, headers={"Host": host})[0] == 201, host
 
 
-def ends_with(code, words, *options):
-    done = subprocess.run([BUILD / "apps" / "http-bridge" / "usher-http", "--key", "/nowhere", *options],
+def ends_with(house, code, words, *options):
+    done = subprocess.run([BUILD / "apps" / "http-bridge" / "usher-http", "--key", house.data / "admin.key",
+                           "--operations", "off", "--listen", "127.0.0.1:0", *options],
                           capture_output=True, text=True, timeout=60)
     said = done.stderr.strip()
     assert done.returncode == code and words in said and "\n" not in said, (done.returncode, said)
@@ -91,17 +92,18 @@ def ends_with(code, words, *options):
 
 def a_bridge_does_not_start_open_to_others():  # test
     """A1: nor with a key that others can read, that is too short, or with a login that names no audience."""
-    with tempfile.TemporaryDirectory() as folder:
-        ends_with(64, "name --shop-key", "--listen", "0.0.0.0:0")
-        ends_with(64, "name --shop-key", "--listen", "[::]:0")
-        ends_with(77, "chmod 600", "--shop-key", write(folder, "a", KEY, 0o640))
-        ends_with(77, "shorter than 32", "--shop-key", write(folder, "b", "k" * 31))
-        ends_with(77, "one line", "--shop-key", write(folder, "c", "k" * 257))
-        ends_with(77, "can't read", "--shop-key", f"{folder}/none")
-        ends_with(77, "64 hex digits", "--login-key", write(folder, "d", "ab"), "--audience", "x")
-        ends_with(64, "--audience", "--login-key", write(folder, "e", "ab" * 32))
-        ends_with(64, "--zone", "--zone", "Seoul")
-        ends_with(77, "/nowhere", "--shop-key", write(folder, "f", "k" * 32), "--listen", "0.0.0.0:0")
+    with tempfile.TemporaryDirectory() as folder, House("--quiet") as house:
+        ends_with(house, 64, "name --shop-key", "--listen", "0.0.0.0:0")
+        ends_with(house, 64, "name --shop-key", "--listen", "[::]:0")
+        ends_with(house, 77, "chmod 600", "--shop-key", write(folder, "a", KEY, 0o640))
+        ends_with(house, 77, "shorter than 32", "--shop-key", write(folder, "b", "k" * 31))
+        ends_with(house, 77, "one line", "--shop-key", write(folder, "c", "k" * 257))
+        ends_with(house, 77, "can't read", "--shop-key", f"{folder}/none")
+        ends_with(house, 77, "64 hex digits", "--login-key", write(folder, "d", "ab"), "--audience", "x")
+        ends_with(house, 64, "--audience", "--login-key", write(folder, "e", "ab" * 32))
+        ends_with(house, 64, "--zone", "--zone", "Seoul")
+        with Bridge(house, options=("--listen", "0.0.0.0:0", "--shop-key", write(folder, "f", "k" * 32))) as bridge:
+            refuses(bridge, 401, "SHOP_KEY_MISSING")
 
 
 def a_bridge_with_a_gateways_key_serves_everything_a_user_needs():  # test
