@@ -3,8 +3,8 @@
  *     handler -> call_open()      what the request says, as its row of calls.def has it, or a problem
  *             -> call_submit()    to the server, on a handle of the SDK
  *     completion -> done()        an OK: the done of the row, or of the handler, answers
- *                -> a problem     everything else: refusals by their row of problems.def, and what became of a call
- * that got no answer
+ *                -> a problem     everything else: refusals by their row of problems.def, and what became of a
+ *                                 call that got no answer
  *
  * A call ends its exchange exactly once, by call_answer(), call_send() or call_refuse(); after that it is gone. */
 #ifndef BRIDGE_CALL_H
