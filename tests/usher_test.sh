@@ -396,6 +396,8 @@ rows
 echo "usherctl $*" >>"$stage/called"
 case " $* " in
 *" catalogue load "*) printf 'made a lot\nit is loaded\n' ;;
+*" client invite gateway http-bridge "*) echo "code 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" ;;
+*" client enrol 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef "*) for file; do :; done; echo key >"$file" ;;
 *" --json "*" concerts ") printf '{\n  "result": "OK",\n  "reply": {\n    "concert": %s\n  }\n}\n' "$(cat "$stage/concerts")" ;;
 esac
 rows
@@ -508,11 +510,26 @@ the_bridge_starts_beside_the_server_and_ends_with_the_run() # test
 {
     play_the_server '[ { "concert_id": 1 } ]'
     serve
-    called "^usher-http --server 127.0.0.1:4711 --key $stage/data/admin.key --listen 127.0.0.1:7480 --operations 127.0.0.1:7481 "
+    called "^usher-http --server 127.0.0.1:4711 --key $stage/data/bridge.key --listen 127.0.0.1:7480 --operations 127.0.0.1:7481 "
     says "By HTTP it is http://127.0.0.1:7777/"
     end_by TERM
     ends_with 7
     until_called "^usher-http ends$"
+}
+
+the_bridge_is_enrolled_as_a_gateway_once() # test
+{
+    play_the_server '[ { "concert_id": 1 } ]'
+    serve
+    end_by TERM
+    serve
+    end_by TERM
+    [ "$(grep -c "client enrol" "$stage/called")" -eq 1 ] || fail "was not enrolled once"
+    rm "$stage/data/bridge.key"
+    echo 'exit 1' >"$stage/build/release/apps/usherctl/usherctl"
+    serve
+    called "^usher-http .* --key $stage/data/admin.key "
+    end_by TERM
 }
 
 a_bridge_that_ends_leaves_the_server_serving() # test
