@@ -199,7 +199,13 @@ take_waiting_token(uint32_t number, const void *reply)
 }
 
 /* --- requests ------------------------------------------------------------------------------------------------- */
-#define WITH_TOKEN(ask, shown) ((ask).token_count = (shown)->size, memcpy((ask).token, (shown)->bytes, (shown)->size))
+/* Put a token into a request's field and its count. */
+static void
+show(const struct token *token, uint8_t *bytes, uint16_t *count)
+{
+    *count = token->size;
+    memcpy(bytes, token->bytes, token->size);
+}
 
 static const struct token *
 somebody(void)
@@ -228,7 +234,7 @@ build_place(uint8_t *out, uint32_t number, uint32_t request_no)
     usher_place_request ask;
 
     (void)number;
-    WITH_TOKEN(ask, &waiting_tokens[jobs_draw() % waiting_kept()]);
+    show(&waiting_tokens[jobs_draw() % waiting_kept()], ask.token, &ask.token_count);
     return wire_build(out, USHER_OPCODE_PLACE, request_no, 0, &ask);
 }
 
@@ -239,7 +245,7 @@ build_seats(uint8_t *out, uint32_t number, uint32_t request_no)
     uint32_t date = (uint32_t)(jobs_draw() % scale.dates);
 
     (void)number;
-    WITH_TOKEN(ask, somebody());
+    show(somebody(), ask.token, &ask.token_count);
     ask.concert_id = date / DATES_EACH + 1;
     ask.date_id = date % DATES_EACH + 1;
     return wire_build(out, USHER_OPCODE_SEATS, request_no, 0, &ask);
@@ -256,7 +262,7 @@ build_reserve(uint8_t *out, uint32_t number, uint32_t request_no)
     if (date >= scale.dates || seat / scale.people >= HOLDS_EACH)
         served_die("no seat is left for everybody: more dates, or more people");
     ask.request_id = new_id();
-    WITH_TOKEN(ask, &tokens[seat % scale.people]);
+    show(&tokens[seat % scale.people], ask.token, &ask.token_count);
     ask.concert_id = date / DATES_EACH + 1;
     ask.date_id = date % DATES_EACH + 1;
     ask.seat_count = 1;
@@ -277,7 +283,7 @@ build_charge(uint8_t *out, uint32_t number, uint32_t request_no)
 
     (void)number;
     ask.request_id = new_id();
-    WITH_TOKEN(ask, somebody());
+    show(somebody(), ask.token, &ask.token_count);
     return wire_build(out, USHER_OPCODE_CHARGE, request_no, 0, &ask);
 }
 
@@ -287,7 +293,7 @@ build_fill(uint8_t *out, uint32_t number, uint32_t request_no)
     static usher_charge_request ask = {.amount = PRICE};
 
     ask.request_id = new_id();
-    WITH_TOKEN(ask, &tokens[number]);
+    show(&tokens[number], ask.token, &ask.token_count);
     return wire_build(out, USHER_OPCODE_CHARGE, request_no, 0, &ask);
 }
 
@@ -297,7 +303,7 @@ build_balance(uint8_t *out, uint32_t number, uint32_t request_no)
     static usher_balance_request ask;
 
     (void)number;
-    WITH_TOKEN(ask, somebody());
+    show(somebody(), ask.token, &ask.token_count);
     return wire_build(out, USHER_OPCODE_BALANCE, request_no, 0, &ask);
 }
 
@@ -311,7 +317,7 @@ build_pay(uint8_t *out, uint32_t number, uint32_t request_no)
     if (paid == scale.people)
         served_die("everybody has paid: more people");
     ask.request_id = new_id();
-    WITH_TOKEN(ask, &tokens[paid]);
+    show(&tokens[paid], ask.token, &ask.token_count);
     ask.reservation[0] = reservations[paid++];
     return wire_build(out, USHER_OPCODE_PAY, request_no, 0, &ask);
 }

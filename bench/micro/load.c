@@ -44,6 +44,7 @@ struct run {
     int poll;
     uint32_t asked;
     uint64_t answered, refused;
+    unsigned why; /* the last refusal */
     float *sample_us;
     uint32_t samples;
     double until_us;
@@ -74,7 +75,10 @@ static void
 take(struct run *run, const struct client *client, const uint8_t *frame, double at_us)
 {
     run->answered++;
-    run->refused += bytes_get_u32(frame + 12) != USHER_OK;
+    if (bytes_get_u32(frame + 12) != USHER_OK) {
+        run->refused++;
+        run->why = bytes_get_u32(frame + 12);
+    }
     if (run->samples < SAMPLES_MOST)
         run->sample_us[run->samples++] = (float)(at_us - client->sent_us[bytes_get_u32(frame + 8) % run->depth]);
 }
@@ -249,7 +253,7 @@ do_run(const char *text, const struct server *server, const char *folder, struct
            (double)run.sample_us[run.samples / 2], (double)run.sample_us[(uint64_t)run.samples * 99 / 100],
            cpu_ms * 1e3 / took_us * 100, cpu_ms * 1e3 / (double)run.answered, run.refused == 0 ? "\n" : "");
     if (run.refused > 0)
-        printf("   %" PRIu64 " refused\n", run.refused);
+        printf("   %" PRIu64 " refused, the last one with %s\n", run.refused, usher_result_name(run.why));
     fflush(stdout);
     close_clients(&run);
 }
