@@ -94,13 +94,22 @@ change_plan(struct indexes *indexes, const void *before, const void *after)
 }
 
 /* --- what clients choose: SipHash, candidates are compared ------------------------------------ */
+static bool
+is_zero(const void *bytes, size_t size)
+{
+    static const uint8_t zeros[sizeof(usher_key)];
+
+    assert(size <= sizeof zeros);
+    return memcmp(bytes, zeros, size) == 0;
+}
+
 static void
 change_hashed(const struct indexes *indexes, struct map *map, const void *old_bytes, uint64_t old_number,
               const void *new_bytes, uint64_t new_number, size_t size)
 {
-    if (old_bytes != NULL && sodium_is_zero(old_bytes, size))
+    if (old_bytes != NULL && is_zero(old_bytes, size))
         old_bytes = NULL;
-    if (new_bytes != NULL && sodium_is_zero(new_bytes, size))
+    if (new_bytes != NULL && is_zero(new_bytes, size))
         new_bytes = NULL;
     if (old_bytes != NULL && new_bytes != NULL && memcmp(old_bytes, new_bytes, size) == 0)
         return;
@@ -338,7 +347,7 @@ build_users(struct indexes *indexes)
 
         if ((*table_flags(table, slot) & TABLE_PRESENT) == 0)
             continue;
-        if (!sodium_is_zero(user->uuid.bytes, sizeof user->uuid))
+        if (!is_zero(&user->uuid, sizeof user->uuid))
             map_add_soon(&coming, indexes_hash(indexes, &user->uuid, sizeof user->uuid), user->user_no);
         indexes->balance_sum += user->balance;
     }

@@ -87,6 +87,13 @@ store_open_memory(void)
 }
 
 void
+store_forget_history(struct store *store)
+{
+    assert(store->disk == NULL);
+    store->history->keep = false;
+}
+
+void
 store_close(struct store *store)
 {
     if (store == NULL)

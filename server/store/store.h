@@ -49,6 +49,8 @@ enum store_status {
 enum store_status store_open(const struct store_options *options, struct store **store, char *why, size_t why_size);
 /* The same records and history in memory alone, for scenes and simulation. NULL without memory. */
 struct store *store_open_memory(void);
+/* From now on a store in memory alone forgets history with its batch, as the memory of one on LMDB does: for measuring. */
+void store_forget_history(struct store *store);
 void store_close(struct store *store); /* NULL is welcome */
 
 /* What a fresh house and a new queue begin with: default policies, no number, name or id. */

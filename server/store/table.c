@@ -15,6 +15,12 @@
 #define TABLE_CHUNK_BYTES 262144u
 #define PAGE_KEYS         64u
 
+/* The page that was asked for last: a command looks at the same few records again and again. */
+struct table_near {
+    uint64_t number;
+    struct table_page *page; /* NULL for none */
+};
+
 struct table_page {
     uint32_t count;
     uint32_t slot[PAGE_KEYS]; /* and 1; 0: none */
@@ -23,7 +29,7 @@ struct table_page {
 void
 table_open(struct table *table, const struct table_kind *kind)
 {
-    *table = (struct table){.kind = kind};
+    *table = (struct table){.kind = kind, .near = store_allocate(1, sizeof(struct table_near))};
     while ((kind->record_size << (table->chunk_shift + 1)) <= TABLE_CHUNK_BYTES)
         table->chunk_shift++;
 }
@@ -47,6 +53,7 @@ table_close(struct table *table)
     free(table->chunks);
     free(table->flags);
     free(table->free_slots);
+    free(table->near);
     if (table->kind->dense)
         map_each(&table->map, free_page, NULL);
     map_free(&table->map);
@@ -74,7 +81,14 @@ table_key(const struct table *table, uint32_t slot)
 static struct table_page *
 page_of(const struct table *table, uint64_t key)
 {
-    return (struct table_page *)(uintptr_t)map_get(&table->map, store_mix(key / PAGE_KEYS));
+    struct table_near *near = table->near;
+    uint64_t number = key / PAGE_KEYS;
+
+    if (near->page == NULL || near->number != number) {
+        near->page = (struct table_page *)(uintptr_t)map_get(&table->map, store_mix(number));
+        near->number = number;
+    }
+    return near->page;
 }
 
 uint32_t
@@ -127,6 +141,7 @@ forget_slot(struct table *table, uint64_t key, uint32_t slot)
     if (--page->count > 0)
         return;
     map_remove(&table->map, store_mix(key / PAGE_KEYS), (uint64_t)(uintptr_t)page);
+    table->near->page = NULL;
     free(page);
     table->page_count--;
 }

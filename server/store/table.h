@@ -23,11 +23,13 @@ struct table_kind {
     bool dense; /* keys come in runs, so slots are found by pages of neighbouring keys */
 };
 
+struct table_near;
 struct table {
     const struct table_kind *kind;
     /* Sparse: store_mix(key) -> slot + 1. Dense: store_mix(key / 64) -> struct table_page *. */
     struct map map;
     uint64_t page_count;
+    struct table_near *near; /* of a dense table: where it looked last */
     uint8_t **chunks;
     uint8_t **flags; /* for each chunk, for each slot */
     size_t chunks_room, flags_room;
