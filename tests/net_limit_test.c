@@ -334,6 +334,39 @@ commands_that_arrive_together_are_one_commit(void **state)
     finish(&fixture);
 }
 
+/* F1: a query need not wait for the commit of other connections' commands, but it never overtakes those of its own. */
+static void
+a_query_behind_a_command_shows_what_it_did(void **state)
+{
+    const usher_balance_request balance = {.user = wire_user(1)};
+    usher_charge_request charge = {.user = wire_user(1), .amount = 1};
+    usher_balance_reply reply;
+    struct wire_frame frame;
+    struct fixture fixture;
+    uint8_t bytes[1024];
+    unsigned field_no;
+    (void)state;
+
+    start(&fixture, NULL);
+    for (int64_t round = 1; round <= 200; round++) {
+        charge.request_id = wire_id();
+        size_t size = wire_build(bytes, USHER_OPCODE_BALANCE, 1, 0, &balance);
+        size += wire_build(bytes + size, USHER_OPCODE_CHARGE, 2, 0, &charge);
+        size += wire_build(bytes + size, USHER_OPCODE_BALANCE, 3, 0, &balance);
+        assert_true(wire_send_bytes(&fixture.wire, bytes, size));
+        for (int replies = 0; replies < 3; replies++) {
+            assert_true(wire_receive(&fixture.wire, &frame));
+            if (frame.request_no != 3)
+                continue;
+            assert_int_equal(usher_decode(usher_message_of(USHER_OPCODE_BALANCE)->reply, frame.body, frame.body_size,
+                                          &reply, &field_no),
+                             USHER_OK);
+            assert_int_equal(reply.balance, round);
+        }
+    }
+    finish(&fixture);
+}
+
 /* Queries alone commit nothing. */
 static void
 queries_commit_nothing(void **state)
@@ -731,6 +764,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_consumer_that_does_not_read_is_cut_off),
         cmocka_unit_test(replies_beyond_output_max_wait_for_their_reader),
         cmocka_unit_test(commands_that_arrive_together_are_one_commit),
+        cmocka_unit_test(a_query_behind_a_command_shows_what_it_did),
         cmocka_unit_test(queries_commit_nothing),
         cmocka_unit_test(a_query_sees_the_command_that_was_sent_before_it),
         cmocka_unit_test(a_client_that_sends_its_end_gets_its_answers_first),

@@ -8,8 +8,8 @@
  * it costs a system call that reads nothing, beside a commit that waits for the disk. */
 #include "server/net/inside.h"
 
-static bool
-has_commands(const struct net *net)
+bool
+gather_has_commands(const struct net *net)
 {
     for (uint32_t i = 0; i < net->pending_count; i++) {
         if (net->pending[i].message->kind == USHER_MESSAGE_COMMAND)
@@ -23,7 +23,7 @@ gather_run(struct net *net)
 {
     uint32_t wanted = net->gathered[0] + net->gathered[1], before = 0;
 
-    if (net->stopping || !has_commands(net))
+    if (net->stopping || !gather_has_commands(net))
         return;
     if (wanted > net->config.limits.turn_max / 2)
         wanted = (uint32_t)net->config.limits.turn_max / 2; /* from here on a turn takes no more by itself */

@@ -68,6 +68,7 @@ struct connection {
     struct event read_event, write_event;
     struct net_buffer input, output;
     uint32_t in_flight; /* requests that are not answered yet */
+    uint32_t commands;  /* of these, commands and subscriptions: what the turn's queries have to come after */
     size_t owed;        /* bytes that their replies may take */
     size_t frame_left;  /* of the frame that the output begins with, when a part of it was sent already */
     /* Moments; 0 for none. */
@@ -99,6 +100,7 @@ struct pending {
     uint32_t request_no;
     uint32_t budget_ms;
     uint64_t read_at_ms;
+    bool answered; /* before the turn's commit */
 };
 
 struct proof_known; /* proof.c */
@@ -230,6 +232,7 @@ void request_take(struct connection *connection, const usher_frame *frame);
 /* --- gather.c --- */
 /* If the turn has commands: read those as well who are just about to ask. */
 void gather_run(struct net *net);
+bool gather_has_commands(const struct net *net);
 
 /* --- figures.c --- */
 /* Put what this process alone knows into the core's answer. */

@@ -3,8 +3,9 @@
  *     event_base_loop(ONCE)   every ready socket is read; requests climb their ladder and wait in net->pending
  *     gather_run              before a commit: read those who are just asking as well
  *     follow_others           what other instances have committed
+ *     answer_early            queries that need not wait for the commit
  *     carry_out_commands      one batch, one commit, its answers
- *     carry_out_queries       on the state after it
+ *     carry_out_queries       the others, on the state after it
  *     watch_run               what the subscriptions of all connections have to be told
  *     seal, flush             proofs, then every reply and push leaves
  *     end_turn                cut the revoked, add the queries' traces and what the history has told to the next
@@ -69,6 +70,7 @@ static void
 settle(const struct pending *pending)
 {
     pending->connection->in_flight--;
+    pending->connection->commands -= pending->message->kind != USHER_MESSAGE_QUERY;
     pending->connection->owed -= USHER_HEADER_SIZE + usher_size_most(pending->message->reply);
 }
 
@@ -249,7 +251,7 @@ carry_out_queries(struct net *net)
     for (uint32_t i = 0; i < net->pending_count; i++) {
         const struct pending *pending = &net->pending[i];
         bool watches = pending->message->kind == USHER_MESSAGE_WATCH;
-        if (pending->message->kind != USHER_MESSAGE_QUERY && !watches)
+        if ((pending->message->kind != USHER_MESSAGE_QUERY && !watches) || pending->answered)
             continue;
         count++;
         if (is_late(net, pending))
@@ -354,6 +356,36 @@ is_unsound(struct net *net)
     return why != NULL;
 }
 
+/* Queries of connections that ask for nothing else in this turn are answered and sent before its batch, on what the last
+ * one has made durable, so that they don't wait for the disk. Those of the others come after the commands, as they were
+ * sent. False if nothing may leave the process any more. */
+static bool
+answer_early(struct net *net)
+{
+    uint32_t count = 0;
+
+    if (!net->current || !gather_has_commands(net))
+        return true;
+    for (uint32_t i = 0; i < net->pending_count; i++) {
+        struct pending *pending = &net->pending[i];
+        if (pending->message->kind != USHER_MESSAGE_QUERY || pending->connection->commands > 0)
+            continue;
+        if (is_late(net, pending))
+            refuse(pending, USHER_NOT_EXECUTED, 0);
+        else
+            answer_query(net, pending);
+        pending->answered = true;
+        count++;
+    }
+    stages_count(net->config.stages, USHER_STAGE_QUERIES, count);
+    stages_lap(net->config.stages, USHER_STAGE_QUERY);
+    if (is_unsound(net))
+        return false;
+    connection_flush_all(net);
+    stages_lap(net->config.stages, USHER_STAGE_SEND);
+    return true;
+}
+
 static bool
 turn(struct net *net)
 {
@@ -367,7 +399,7 @@ turn(struct net *net)
     if (!follow_others(net))
         return false;
     stages_lap(stages, USHER_STAGE_FOLLOW);
-    if (!carry_out_commands(net))
+    if (!answer_early(net) || !carry_out_commands(net))
         return false;
     stages_lap(stages, USHER_STAGE_SEND);
     carry_out_queries(net);

@@ -189,6 +189,7 @@ join_turn(const struct climb *climb)
     if (climb->message->opcode == USHER_OPCODE_ENROL)
         connection->state = CONNECTION_ENROLLING;
     connection->in_flight++;
+    connection->commands += climb->message->kind != USHER_MESSAGE_QUERY;
     connection->owed += USHER_HEADER_SIZE + usher_size_most(climb->message->reply);
 }
 
