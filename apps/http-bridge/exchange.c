@@ -180,7 +180,8 @@ answer_options(struct http_exchange *exchange, const char *allowed)
         client_origin_is_listed(exchange->http, origin)) {
         http_add_header(exchange, "Access-Control-Allow-Methods", allowed);
         http_add_header(exchange, "Access-Control-Allow-Headers",
-                        "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, traceparent");
+                        "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Shop-Assertion, "
+                        "traceparent");
         http_add_header(exchange, "Access-Control-Max-Age", "600");
     }
     http_respond(exchange, &(struct http_response){.status = 204});

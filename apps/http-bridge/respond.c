@@ -102,8 +102,8 @@ add_cors(const struct http_exchange *exchange, struct evbuffer *output)
     if (origin != NULL && client_origin_is_listed(exchange->http, origin))
         evbuffer_add_printf(output,
                             "Access-Control-Allow-Origin: %s\r\n"
-                            "Access-Control-Expose-Headers: ETag, Idempotency-Key, Link, RateLimit, RateLimit-Policy, "
-                            "Retry-After, traceparent\r\n",
+                            "Access-Control-Expose-Headers: ETag, Idempotency-Key, Idempotency-Replayed, Link, RateLimit, "
+                            "RateLimit-Policy, Retry-After, traceparent\r\n",
                             origin);
 }
 

@@ -82,6 +82,20 @@ def an_open_bridge_answers_to_local_names_alone():  # test
             assert bridge.ask(*JOIN, headers={"Host": host})[0] == 201, host
 
 
+def a_listed_origin_may_send_an_assertion_and_never_the_shops_key():  # test
+    """A1: the shop's page on another origin joins with its login's word; the shop's key is for its servers alone."""
+    shop = {"Origin": "https://shop.example"}
+    with House("--quiet") as house, Bridge(house, options=("--cors", "https://shop.example")) as bridge:
+        asked = {**shop, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "shop-assertion"}
+        status, headers, _ = bridge.ask("OPTIONS", JOIN[1], headers=asked)
+        allowed = headers["Access-Control-Allow-Headers"]
+        assert status == 204 and "Shop-Assertion" in allowed and "Shop-Key" not in allowed, (status, allowed)
+        status, headers, _ = bridge.ask(*JOIN, headers=shop)
+        assert status == 201 and headers["Access-Control-Allow-Origin"] == "https://shop.example", headers
+        assert "Idempotency-Replayed" in headers["Access-Control-Expose-Headers"], headers
+        assert "Access-Control-Allow-Origin" not in bridge.ask(*JOIN, headers={"Origin": "https://other.example"})[1]
+
+
 def ends_with(house, code, words, *options):
     done = subprocess.run([BUILD / "apps" / "http-bridge" / "usher-http", "--key", house.data / "admin.key",
                            "--operations", "off", "--listen", "127.0.0.1:0", *options],
