@@ -60,6 +60,27 @@ def the_seats_of_a_stream_are_those_of_a_query_after_each_change():  # test
                 assert now["free"] == [[1, 3], [5, 49]] and now["version"] == change["version"], (now, change)
 
 
+def a_hall_of_twenty_thousand_seats_fits_a_stream_and_a_query():  # test
+    """C2, C4: in several pages of the wire, with every second seat gone, which no list of ranges makes shorter."""
+    with House("--quiet") as house:
+        admin = house.admin()
+        put_date(admin, 1, sections=((144, 140),))
+        odd = list(range(1, 20161, 2))
+        for first in range(0, len(odd), 64):
+            admin.do("BLOCK", concert_id=1, date_id=1, seat=odd[first:first + 64])
+        with Bridge(house) as bridge:
+            ann, even = bridge.user(1), list(range(2, 20161, 2))
+            ranges = [[seat, seat] for seat in even]
+            assert ann.get("/api/concert/seat?concertId=1&dateId=1")["seatId"] == even
+            seats = ann.get(SEATS)
+            assert (seats["seat_count"], seats["free_count"], seats["free"]) == (20160, 10080, ranges)
+            with Stream(ann, f"{SEATS}/events") as stream:
+                name, picture = stream.next()
+                assert (name, picture["free_count"], picture["free"]) == ("seats", 10080, ranges), name
+                ann.post("/v1/holds", {"concert_id": 1, "date_id": 1, "seat": [20160]})
+                assert stream.next()[1]["taken"] == [[20160, 20160]]
+
+
 def a_stream_survives_its_server():  # test
     """X7, C2: the bridge says that it has lost the server, finds it again by itself, and the picture is whole again."""
     with RestartableHouse("--quiet") as house:
