@@ -53,7 +53,8 @@ every_job_is_done_without_a_refusal(void **state)
     struct drive *drive = drive_open(&target_usher, &house, &sizes, 1, NULL, why, sizeof why);
     if (drive == NULL)
         fail_msg("%s", why);
-    target_usher_set_witness(drive_target(drive), see, &seen);
+    house.witness = see;
+    house.witness_context = &seen;
     for (unsigned job = 0; job <= JOB_COUNT; job++) {
         struct drive_plan plan = {.shares = job < JOB_COUNT ? job_share_of((enum job)job) : job_share_mix,
                                   .tasks = 250,

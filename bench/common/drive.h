@@ -42,7 +42,8 @@ struct drive_figures {
     struct histogram lag;             /* open loop */
 };
 
-/* The generator's own lag that voids an open-loop run: its 99th percentile. */
+/* The generator's own lag that voids an open-loop run: its 99th percentile, or the 90th where fewer than 1,000 tasks can't
+ * say that. */
 #define DRIVE_LAG_NS_MOST UINT64_C(2000000)
 
 struct drive;
@@ -59,6 +60,10 @@ void *drive_target(struct drive *drive);
  * figures->ran_out says so. */
 bool drive_run(struct drive *drive, const struct drive_plan *plan, struct drive_figures *figures, char *why,
                size_t why_size);
+
+/* Only what drive_run() would do ahead of the plan's tasks, the stock and the connections, so that who looks at the
+ * server's processor time can begin behind it. */
+bool drive_stock(struct drive *drive, const struct drive_plan *plan, char *why, size_t why_size);
 
 /* Whether the generator fell behind; why in one line. */
 bool drive_is_void(const struct drive_plan *plan, const struct drive_figures *figures, char *why, size_t why_size);

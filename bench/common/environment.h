@@ -3,6 +3,7 @@
 #define BENCH_ENVIRONMENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 /* CPU, cores, memory, kernel, the file system under the data folder and its medium, build, commit, libraries. The folder

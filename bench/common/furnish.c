@@ -1,17 +1,11 @@
 /* furnish.c: the catalogue and policies of the house that tasks are asked of. See target_usher.h. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "bench/common/clock.h"
+#include "bench/common/many.h"
 #include "bench/common/target_usher.h"
 
-#include <unistd.h>
-
-#define ROW_SEATS   50u
-#define HANDLES     4u
-#define DEPTH       128u
-#define SHOW_IN_MS  (30 * USHER_TARGET_DAY_MS)
+#define ROW_SEATS  50u
+#define SHOW_IN_MS (30 * USHER_TARGET_DAY_MS)
 
 void
 target_usher_plan(uint32_t seats, usher_put_plan_request *plan)
@@ -81,76 +75,14 @@ put_concert(struct house *house, uint32_t concert_id, uint32_t queue_id, char *w
     return house_ask(house, USHER_OPCODE_PUT_CONCERT, &concert, &reply, why, why_size);
 }
 
-/* --- dates, many at once ------------------------------------------------------------------------------ */
-struct putting {
-    usher_async *handle[HANDLES];
-    uint32_t in_flight[HANDLES];
-    uint32_t next, count, done;
-    usher_put_date_request date;
-    char why[256]; /* "": all is well */
-};
-
-struct put_place {
-    struct putting *putting;
-    unsigned handle_no;
-};
-
+/* --- dates -------------------------------------------------------------------------------------------- */
 static void
-on_put(usher_async *async, const usher_completion *completion)
+make_date(void *context, size_t at, void *opaque)
 {
-    struct put_place *place = completion->context;
-    struct putting *putting = place->putting;
+    usher_put_date_request *date = opaque;
 
-    (void)async;
-    putting->in_flight[place->handle_no]--;
-    putting->done++;
-    if (completion->reply == NULL)
-        snprintf(putting->why, sizeof putting->why, "put_date: %s", completion->error);
-}
-
-static void
-put_some(struct putting *putting, struct put_place *place)
-{
-    for (unsigned i = 0; i < HANDLES; i++) {
-        while (putting->in_flight[i] < DEPTH && putting->next < putting->count && putting->why[0] == 0) {
-            target_usher_date(putting->next, &putting->date.concert_id, &putting->date.date_id);
-            if (usher_async_call(putting->handle[i], USHER_OPCODE_PUT_DATE, &putting->date, NULL, on_put, &place[i],
-                                 NULL) != USHER_STATUS_ANSWERED) {
-                snprintf(putting->why, sizeof putting->why, "%s", usher_async_error(putting->handle[i]));
-                return;
-            }
-            putting->next++;
-            putting->in_flight[i]++;
-        }
-        usher_async_process(putting->handle[i]);
-    }
-}
-
-static bool
-put_all(struct putting *putting, const struct house *house)
-{
-    usher_async_options options = {.common.server = house->address,
-                                   .common.secret = &house->admin_key,
-                                   .common.timeout_ms = 60000,
-                                   .in_flight_max = DEPTH};
-    struct put_place place[HANDLES];
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN};
-
-    for (unsigned i = 0; i < HANDLES; i++) {
-        place[i] = (struct put_place){putting, i};
-        if (usher_async_open(&options, &putting->handle[i]) != USHER_STATUS_ANSWERED ||
-            epoll_ctl(epoll, EPOLL_CTL_ADD, usher_async_descriptor(putting->handle[i]), &event) != 0)
-            snprintf(putting->why, sizeof putting->why, "%s", usher_async_error(putting->handle[i]));
-    }
-    while (putting->why[0] == 0 && putting->done < putting->count) {
-        put_some(putting, place);
-        clock_wait(epoll, &event, 1, NS_OF_S / 10);
-    }
-    for (unsigned i = 0; i < HANDLES; i++)
-        usher_async_close(putting->handle[i]);
-    close(epoll);
-    return putting->why[0] == 0;
+    *date = *(const usher_put_date_request *)context;
+    target_usher_date((uint32_t)at, &date->concert_id, &date->date_id);
 }
 
 bool
@@ -160,9 +92,15 @@ target_usher_furnish(struct house *house, const struct target_sizes *sizes, char
     usher_ping_reply ping_reply;
     usher_put_plan_request plan;
     usher_put_plan_reply plan_reply;
-    struct putting putting = {.count = sizes->dates};
-    uint32_t concerts = (sizes->dates - 1) / USHER_TARGET_DATES_EACH + 1;
+    usher_put_date_request date;
     usher_put_date_reply date_reply;
+    uint32_t concerts = (sizes->dates - 1) / USHER_TARGET_DATES_EACH + 1;
+    struct many dates = {.house = house,
+                         .secret = &house->admin_key,
+                         .opcode = USHER_OPCODE_PUT_DATE,
+                         .count = sizes->dates,
+                         .make = make_date,
+                         .context = &date};
 
     target_usher_plan(sizes->seats, &plan);
     if (!house_ask(house, USHER_OPCODE_PING, &ping, &ping_reply, why, why_size) || !put_queues(house, why, why_size) ||
@@ -170,19 +108,16 @@ target_usher_furnish(struct house *house, const struct target_sizes *sizes, char
         !house_ask(house, USHER_OPCODE_PUT_PLAN, &plan, &plan_reply, why, why_size) ||
         !put_concert(house, USHER_TARGET_LINE_CONCERT, USHER_TARGET_LINE, why, why_size))
         return false;
-    putting.date = (usher_put_date_request){.plan_id = 1,
-                                            .concert_id = USHER_TARGET_LINE_CONCERT,
-                                            .date_id = 1,
-                                            .starts_at_ms = usher_client_answer(house->admin)->stamp_ms + SHOW_IN_MS,
-                                            .price_count = 1,
-                                            .price = {(uint64_t)sizes->price}};
-    if (!house_ask(house, USHER_OPCODE_PUT_DATE, &putting.date, &date_reply, why, why_size))
+    date = (usher_put_date_request){.plan_id = 1,
+                                    .concert_id = USHER_TARGET_LINE_CONCERT,
+                                    .date_id = 1,
+                                    .starts_at_ms = usher_client_answer(house->admin)->stamp_ms + SHOW_IN_MS,
+                                    .price_count = 1,
+                                    .price = {(uint64_t)sizes->price}};
+    if (!house_ask(house, USHER_OPCODE_PUT_DATE, &date, &date_reply, why, why_size))
         return false;
     for (uint32_t concert_id = 1; concert_id <= concerts; concert_id++)
         if (!put_concert(house, concert_id, USHER_TARGET_OPEN, why, why_size))
             return false;
-    if (put_all(&putting, house))
-        return true;
-    snprintf(why, why_size, "%s", putting.why);
-    return false;
+    return many_ask(&dates, why, why_size);
 }

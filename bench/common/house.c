@@ -29,13 +29,19 @@ pause_a_little(void)
 }
 
 /* --- the process -------------------------------------------------------------------------------------- */
-static bool
-make_folder(struct house *house, const char *folder, char *why, size_t why_size)
+const char *
+house_folder_usual(void)
 {
     const char *usual = getenv("TMPDIR");
 
+    return usual != NULL && *usual != 0 ? usual : "/var/tmp";
+}
+
+static bool
+make_folder(struct house *house, const char *folder, char *why, size_t why_size)
+{
     if (folder == NULL)
-        folder = usual != NULL && *usual != 0 ? usual : "/var/tmp";
+        folder = house_folder_usual();
     snprintf(house->folder, sizeof house->folder, "%.200s/usher-bench-XXXXXX", folder);
     if (mkdtemp(house->folder) == NULL) {
         snprintf(why, why_size, "no folder can be made in %s: %s; name another one with --folder", folder,

@@ -21,6 +21,17 @@ struct house_options {
     uint32_t connections;         /* how many will be open at most */
 };
 
+/* A command that was answered or lost, for whoever checks afterwards that all is still there. */
+struct heard {
+    uint16_t opcode;
+    usher_uuid user;
+    usher_id request_id;
+    usher_status status;
+    usher_result result;
+    const void *reply; /* OK: the reply's struct */
+};
+typedef void house_witness(void *context, const struct heard *heard);
+
 struct house {
     pid_t pid; /* 0: it does not run, or is somebody else's */
     char folder[HOUSE_PATH_MOST]; /* "": somebody else's */
@@ -29,7 +40,12 @@ struct house {
     char arguments[512]; /* what usherd was told, in words */
     usher_client *admin;
     usher_secret admin_key, gateway_key, terminal_key;
+    house_witness *witness; /* told of every command of users that a bench sends; NULL: nobody */
+    void *witness_context;
 };
+
+/* Where a data folder is made when nobody names a place. */
+const char *house_folder_usual(void);
 
 /* Start one. False, and why in one line, when it does not serve; nothing is left then. */
 bool house_start(struct house *house, const struct house_options *options, char *why, size_t why_size);

@@ -48,8 +48,6 @@ struct usher_target {
     struct target_sizes sizes;
     target_answer *answer;
     void *context;
-    target_usher_witness *witness;
-    void *witness_context;
     usher_group *group; /* of all handles; NULL while there are none */
     struct handle *handle;
     uint32_t handle_count, depth, ready_count;
@@ -320,8 +318,8 @@ tell_witness(const struct usher_target *target, const struct call *call, const u
                           .result = completion->answer->result,
                           .reply = completion->reply};
 
-    if (target->witness != NULL && job_rows[call->task.job].writes)
-        target->witness(target->witness_context, &heard);
+    if (target->house->witness != NULL && job_rows[call->task.job].writes)
+        target->house->witness(target->house->witness_context, &heard);
 }
 
 /* What the answer is to who asked: a refusal is the house's decision; what can only be somebody's mistake, or a failing
@@ -603,20 +601,10 @@ usher_close(void *opaque)
 
     /* What the handles still call back for is nobody's any more. */
     target->in_bulk = true;
-    target->witness = NULL;
     disconnect(target);
     free_tokens(target->token, target->sizes.users);
     free_tokens(target->line_token, target->sizes.waiting / target->line_stride + 1);
     free(target);
-}
-
-void
-target_usher_set_witness(void *opaque, target_usher_witness *witness, void *context)
-{
-    struct usher_target *target = opaque;
-
-    target->witness = witness;
-    target->witness_context = context;
 }
 
 static json_t *

@@ -20,20 +20,6 @@
 #define USHER_TARGET_DATES_EACH    1000u /* of a concert */
 #define USHER_TARGET_DAY_MS        UINT64_C(86400000)
 
-/* A request of a command that was answered, for whoever checks afterwards that all is still there. */
-struct heard {
-    uint16_t opcode;
-    usher_uuid user;
-    usher_id request_id;
-    usher_status status;
-    usher_result result;
-    const void *reply; /* OK: the reply's struct */
-};
-typedef void target_usher_witness(void *context, const struct heard *heard);
-
-/* From now on every answered or lost command is told. */
-void target_usher_set_witness(void *target, target_usher_witness *witness, void *context);
-
 /* Who a number is: the same UUID in every run. */
 usher_uuid target_usher_user(bool line, uint32_t user);
 
