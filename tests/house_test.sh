@@ -38,7 +38,7 @@ never() # pattern, folders...
 # F3: the folders that the requirements name, and the front door's papers.
 the_top_level_has_its_folders() # test
 {
-    for path in server client-sdk protocol tests apps CMakeLists.txt SPEC.md README.md docs/architecture.md; do
+    for path in server client-sdk protocol bench tests apps CMakeLists.txt SPEC.md README.md docs/architecture.md; do
         [ -e "$path" ] || fail "$path is not there"
     done
 }
@@ -66,7 +66,7 @@ includes_point_one_way() # test
 # F4: whatever is built on the SDK needs nothing but its public header.
 programs_on_the_sdk_include_its_public_header_alone() # test
 {
-    never '"(\.\./)*(server|protocol|client-sdk|tests)/' apps client-sdk/examples
+    never '"(\.\./)*(server|protocol|client-sdk|tests)/' apps client-sdk/examples bench/common bench/check bench/usher-bench
     never '"(\.\./)*(server|apps|tests)/' client-sdk
 }
 

@@ -53,7 +53,7 @@ every_page_is_clean_mdoc() # test
         [ -z "$said" ] || fail "$said"
         [ "$(mandoc -T ascii "$page" | wc -l)" -gt 50 ] || fail "$page is no page"
     done
-    [ "$(ls "$pages" | tr '\n' ' ')" = 'usher-http.8 usher.3 usher.7 usherctl.1 usherd.8 ' ] || fail "other pages than were looked at"
+    [ "$(ls "$pages" | tr '\n' ' ')" = 'usher-bench.1 usher-http.8 usher.3 usher.7 usherctl.1 usherd.8 ' ] || fail "other pages than were looked at"
 }
 
 # ---- usherctl(1) ----------------------------------------------------------------------------------------------------
@@ -76,6 +76,33 @@ usherctl_1_has_every_option_and_status() # test
     all_begin_a_line_of usherctl.1 '.It ' <"$work" || exit 1
     sed -n 's/^ *[A-Z(].*"  \(--[a-z-]*\) .*/\1/p; s/^ *"  \(--[a-z-]*\) .*/\1/p' "$top/apps/usherctl/commands.c" >"$work"
     all_begin_a_line_of usherctl.1 '.It Fl ' <"$work"
+}
+
+# ---- usher-bench(1) -------------------------------------------------------------------------------------------------
+
+usher_bench_1_has_every_option_scenario_and_status() # test
+{
+    rows=$top/bench/usher-bench
+    sed -n 's/^BENCH_[NTS][A-Z]*(\([a-z0-9_]*\),.*/--\1/p' "$rows/options.def" | tr _ - >"$work"
+    [ "$(wc -l <"$work")" -gt 30 ] || fail "options.def has another form now"
+    all_begin_a_line_of usher-bench.1 '.It Fl ' <"$work" || exit 1
+    sed -n 's/^BENCH_SCENARIO("\([a-z]*\)".*/\1/p' "$rows/scenarios.def" >"$work"
+    all_begin_a_line_of usher-bench.1 '.It Cm ' <"$work" || exit 1
+    sed -n 's/^BENCH_EXIT(\([0-9]\),.*/\1/p' "$rows/exits.def" >"$work"
+    all_begin_a_line_of usher-bench.1 '.It ' <"$work"
+}
+
+# The rows' own bounds and defaults stand in the page as they are.
+usher_bench_1_has_the_numbers_of_the_rows() # test
+{
+    text=$(plain usher-bench.1 | tr '\n' ' ' | sed 's/ \.It /\n.It /g')
+    sed -n 's/^BENCH_NUMBER(\([a-z0-9_]*\), \([0-9]*\), \([0-9]*\), \([0-9]*\),.*/\1 \2 \3 \4/p' \
+        "$top/bench/usher-bench/options.def" | tr _ - >"$work"
+    [ "$(wc -l <"$work")" -gt 15 ] || fail "options.def has another form now"
+    while read -r option usual least most; do
+        printf '%s\n' "$text" | grep -q "^\.It Fl -$option Ar number .* $least to $most; by itself $usual\." ||
+            fail "--$option is $least to $most, by itself $usual; docs/man/usher-bench.1 says something else"
+    done <"$work"
 }
 
 # ---- usherd(8) ------------------------------------------------------------------------------------------------------
