@@ -3,6 +3,7 @@
 #define _GNU_SOURCE 1
 #include "tests/test.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -275,6 +276,62 @@ an_instance_that_comes_sees_everything_and_so_does_the_first(void **state)
     help_folder_remove(&folder);
 }
 
+/* --- a death within LMDB's commit ------------------------------------------------------------------------------- */
+static bool dies_at_meta; /* after the next write of a meta page, before LMDB tells of it */
+
+/* LMDB's own calls come by here. */
+__attribute__((visibility("default"))) ssize_t
+pwrite(int fd, const void *data, size_t size, off_t offset)
+{
+    static ssize_t (*real)(int, const void *, size_t, off_t);
+
+    if (real == NULL)
+        real = (ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
+    ssize_t written = real(fd, data, size, offset);
+    if (dies_at_meta && size < FRONT_BLOCK && (fcntl(fd, F_GETFL) & O_DSYNC) != 0)
+        kill(getpid(), SIGKILL);
+    return written;
+}
+
+/* X3, X4: an instance that was killed when its meta page was written, before LMDB told readers of it, has committed.
+ * Who is left alone follows that before it writes anywhere. */
+static void
+a_commit_whose_process_died_before_lmdb_told_of_it_is_followed(void **state)
+{
+    struct help_folder folder;
+    struct help_random random = {21}, same = {22};
+    struct store *store;
+    int status;
+    (void)state;
+
+    help_folder_make(&folder);
+    store = open_store(&folder);
+    help_batch(store, &random, CHANGES);
+    pid_t child = fork();
+    if (child == 0) {
+        struct store *other = open_store(&folder);
+        dies_at_meta = true;
+        help_batch(other, &same, CHANGES);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    help_batch(store, &random, CHANGES);
+    assert_int_equal(store_position(store), 3); /* the dead one's was the second */
+    help_batch(store, &random, CHANGES);
+    assert_false(store_is_settled(store));
+    while (store_idle(store))
+        continue;
+    assert_null(store_unsound(store));
+    uint64_t picture = help_picture(store);
+    store_close(store);
+    store = open_store(&folder);
+    assert_int_equal(store_position(store), 4);
+    assert_int_equal(help_picture(store), picture);
+    store_close(store);
+    help_folder_remove(&folder);
+}
+
 /* X3: a look at a directory by another process, as backup, check and dump do it, has all that was acknowledged, and
  * the server goes on. */
 static void
@@ -443,6 +500,7 @@ main(int argc, char **argv)
         cmocka_unit_test(what_waits_is_read_as_if_it_were_carried_over),
         cmocka_unit_test(a_batch_that_has_no_room_goes_to_lmdb),
         cmocka_unit_test(an_instance_that_comes_sees_everything_and_so_does_the_first),
+        cmocka_unit_test(a_commit_whose_process_died_before_lmdb_told_of_it_is_followed),
         cmocka_unit_test(a_snapshot_has_what_waits),
         cmocka_unit_test(damage_in_the_middle_is_refused),
         cmocka_unit_test(a_journal_of_another_life_is_not_mixed_in),

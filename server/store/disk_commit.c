@@ -43,6 +43,16 @@ begin_in_lmdb(struct store *store)
     return false;
 }
 
+/* Does LMDB's last transaction show to readers? One whose process was killed between its meta page and the number that
+ * readers go by is there, and is seen only after the next writer has found LMDB's own lock without its owner. */
+static bool
+sees_the_last(const struct disk *disk)
+{
+    MDB_envinfo info;
+
+    return mdb_env_info(disk->env, &info) == 0 && info.me_last_txnid == disk->seen;
+}
+
 /* The lock alone. False when the batch has to go to LMDB, or on a fault. */
 static bool
 begin_in_front(struct store *store)
@@ -53,8 +63,8 @@ begin_in_front(struct store *store)
         return false;
     disk->fronting = disk_front_is_ours(disk);
     stages_lap(store->stages, USHER_STAGE_LOCK);
-    if (disk->fronting && !disk_follow_now(store))
-        disk->fronting = false;
+    if (disk->fronting)
+        disk->fronting = disk_follow_now(store) && sees_the_last(disk);
     stages_lap(store->stages, USHER_STAGE_FOLLOW);
     if (!disk->fronting)
         disk_give_write_lock(disk);
