@@ -17,135 +17,28 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "server/commit/commit.h"
+#include "bench/micro/house.h"
 
-#define NOON       UINT64_C(1750000000000)
-#define DATE_SEATS 50000u
-#define PRICE      700
-#define TIMES      3
+#define TIMES 3
 
 struct size {
     uint64_t waiters, holds, seats;
     int times;
 };
 
-struct house {
-    struct store *store;
-    struct core *core;
-    struct commit *commit;
-};
-
-static void
-die(const char *what)
-{
-    fprintf(stderr, "opening: %s\n", what);
-    exit(1);
-}
-
-static double
-now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
 /* --- filling ------------------------------------------------------------------------------------------------ */
-static usher_id
-id_of(uint32_t kind, uint64_t number)
-{
-    usher_id id = {{0x6f, (uint8_t)kind}};
-
-    memcpy(id.bytes + 8, &number, sizeof number);
-    return id;
-}
-
-/* As scattered as true ones. */
-static usher_uuid
-user_of(uint64_t number)
-{
-    uint64_t words[2] = {number * UINT64_C(0x9e3779b97f4a7c15), number * UINT64_C(0xd6e8feb86659fd93) + 1};
-    usher_uuid user;
-
-    memcpy(user.bytes, words, sizeof user.bytes);
-    return user;
-}
-
-static void
-run(struct house *house)
-{
-    uint32_t count = commit_count(house->commit);
-
-    if (commit_run(house->commit, NOON) != STORE_DONE)
-        die("a batch was not committed");
-    for (uint32_t i = 0; i < count; i++)
-        if (commit_answer(house->commit, i).result != USHER_OK)
-            die(usher_result_name(commit_answer(house->commit, i).result));
-}
-
-/* A full batch is run by itself. */
-static void
-add(struct house *house, uint16_t opcode, const struct core_asker *asker, const void *body)
-{
-    if (commit_count(house->commit) == COMMIT_COMMANDS_MOST)
-        run(house);
-    if (!commit_add(house->commit, usher_message_of(opcode), asker, body, 0))
-        die("no memory");
-}
-
-static void
-add_seats(struct house *house, uint64_t seats)
-{
-    static const struct core_asker admin = {.role = USHER_ROLE_ADMIN, .client_no = 1};
-    usher_set_mode_request mode = {.request_id = id_of(1, 0), .mode = USHER_QUEUE_PAUSED};
-    usher_put_plan_request plan = {.request_id = id_of(1, 1), .plan_id = 1, .section_count = 1};
-    usher_put_concert_request concert = {.request_id = id_of(1, 2), .concert_id = 1, .title = "The rush"};
-
-    plan.section[0] = (usher_section){.name = "Hall", .first_row = 1, .row_count = 500, .seats_per_row = 100};
-    add(house, USHER_OPCODE_SET_MODE, &admin, &mode);
-    add(house, USHER_OPCODE_PUT_PLAN, &admin, &plan);
-    add(house, USHER_OPCODE_PUT_CONCERT, &admin, &concert);
-    for (uint32_t date_id = 1; date_id <= seats / DATE_SEATS; date_id++) {
-        usher_put_date_request date = {.request_id = id_of(2, date_id),
-                                       .concert_id = 1,
-                                       .date_id = date_id,
-                                       .plan_id = 1,
-                                       .starts_at_ms = NOON + (30 + date_id) * UINT64_C(86400000),
-                                       .price_count = 1,
-                                       .price = {PRICE}};
-
-        add(house, USHER_OPCODE_PUT_DATE, &admin, &date);
-        run(house);
-    }
-}
-
 static void
 add_people(struct house *house, const struct size *size)
 {
-    uint64_t dates = size->seats / DATE_SEATS;
+    uint32_t dates = (uint32_t)(size->seats / HOUSE_DATE_SEATS);
 
-    for (uint64_t number = 0; number < size->waiters; number++) {
-        const struct core_asker gateway = {.role = USHER_ROLE_GATEWAY, .client_no = 1, .user = user_of(number)};
-        const usher_join_request join = {.request_id = id_of(3, number), .user = gateway.user};
-
-        add(house, USHER_OPCODE_JOIN, &gateway, &join);
-    }
-    for (uint64_t number = 0; number < size->holds; number++) {
-        const struct core_asker terminal = {.role = USHER_ROLE_TERMINAL, .client_no = 1, .user = user_of(number)};
-        usher_reserve_request reserve = {.request_id = id_of(4, number),
-                                         .user = terminal.user,
-                                         .concert_id = 1,
-                                         .date_id = (uint32_t)(number % dates + 1),
-                                         .seat_count = 1,
-                                         .seat = {(uint32_t)(number / dates + 1)}};
-
-        add(house, USHER_OPCODE_RESERVE, &terminal, &reserve);
-    }
-    run(house);
+    for (uint64_t number = 0; number < size->waiters; number++)
+        house_add_join(house, number);
+    for (uint64_t number = 0; number < size->holds; number++)
+        house_add_reserve(house, number, number, dates);
+    house_run(house);
 }
 
 static void
@@ -153,16 +46,10 @@ fill(const char *directory, const struct size *size)
 {
     const struct store_options options = {.directory = directory, .unsafe_no_sync = true};
     struct house house = {0};
-    char why[512];
 
-    if (store_open(&options, &house.store, why, sizeof why) != STORE_OK)
-        die(why);
-    house.core = core_open(house.store);
-    house.commit = house.core == NULL ? NULL : commit_open(house.store, house.core);
-    if (house.commit == NULL)
-        die("no memory");
+    house_open(&house, &options);
     if (store_position(house.store) == 0) {
-        add_seats(&house, size->seats);
+        house_add_seats(&house, (uint32_t)(size->seats / HOUSE_DATE_SEATS));
         add_people(&house, size);
     }
     kill(getpid(), SIGKILL);
@@ -178,7 +65,7 @@ out_of_page_cache(const char *directory)
     snprintf(path, sizeof path, "%s/store.mdb", directory);
     file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0 || fsync(file) != 0 || posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) != 0)
-        die("the page cache can't be emptied");
+        house_die("the page cache can't be emptied");
     close(file);
 }
 
@@ -214,11 +101,11 @@ open_once(const char *directory, const char *how)
     const struct store_options options = {.directory = directory};
     struct store *store;
     char why[512];
-    double began = now_ms();
+    double began = house_now_us();
 
     if (store_open(&options, &store, why, sizeof why) != STORE_OK)
-        die(why);
-    tell(store, how, now_ms() - began);
+        house_die(why);
+    tell(store, how, (house_now_us() - began) / 1e3);
     _exit(0); /* freeing it all is no part of it */
 }
 
@@ -234,9 +121,9 @@ in_child(const char *directory, const struct size *size, const char *how)
         _exit(open_once(directory, how));
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
-        die("no child");
+        house_die("no child");
     if (size != NULL ? !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL : status != 0)
-        die("the child ended otherwise than it should");
+        house_die("the child ended otherwise than it should");
 }
 
 int
