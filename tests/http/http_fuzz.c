@@ -3,6 +3,7 @@
 #include "http_fuzz.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,19 +38,23 @@ must(bool holds, const char *what)
 }
 
 /* --- routes: all that a handler may do ---------------------------------------------------------------------------- */
+/* A number of the body stands for it: its own bytes could look like those of an answer. */
 static void
 echo(struct http_exchange *exchange)
 {
     size_t size;
     const char *body = http_body(exchange, &size), *name, *value;
+    uint64_t number = size;
+    char text[32];
 
+    for (size_t i = 0; i < size; i++)
+        number = number * 31 + (unsigned char)body[i];
     for (size_t i = 0; http_query_at(exchange, i, &name, &value); i++)
         must(http_query(exchange, name) == value, "a parameter is not found by its name");
     must(strlen(http_path(exchange)) > 0, "a request has no path");
     if (http_header(exchange, "x-said") != NULL)
         http_add_header_number(exchange, "X-Said", strlen(http_header(exchange, "x-said")));
-    http_respond(exchange, &(struct http_response){
-                               .status = 200, .content_type = "application/octet-stream", .body = body, .size = size});
+    http_respond_json(exchange, 200, text, (size_t)snprintf(text, sizeof text, "%" PRIu64, number));
 }
 
 static void
@@ -199,7 +204,7 @@ check_statuses(const struct answers *answers)
     const char *at = answers->bytes, *end = at + answers->size;
     bool is_over = false;
 
-    /* Every answer has this header, and a body that has it is one that was sent. */
+    /* Every answer has this header, and no body has. */
     while ((at = memmem(at, (size_t)(end - at), "\r\nX-Content-Type-Options: nosniff\r\n", 35)) != NULL) {
         const char *line = at - 9;
         while (line > answers->bytes && memcmp(line, "HTTP/1.1 ", 9) != 0)
@@ -221,7 +226,7 @@ http_fuzz_one(const uint8_t *bytes, size_t size)
 {
     size_t piece;
 
-    if (size < 2 || size > FUZZ_BYTES_MOST || memmem(bytes, size, "nosniff", 7) != NULL)
+    if (size < 2 || size > FUZZ_BYTES_MOST)
         return;
     if (http == NULL)
         open_server();
