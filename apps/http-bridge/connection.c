@@ -214,7 +214,7 @@ add_data(void *context, const char *bytes, size_t size)
 }
 
 /* These bytes, which end with the body at the latest, go through the parser. */
-static bool
+static void
 parse_body(struct connection *connection, const char *bytes, size_t size, bool is_whole)
 {
     struct http_exchange *exchange = connection->receiving;
@@ -232,7 +232,6 @@ parse_body(struct connection *connection, const char *bytes, size_t size, bool i
         connection_refuse(connection, exchange, 400, "the body does not end where it should");
     else if (is_whole)
         end_request(connection, exchange);
-    return true;
 }
 
 static bool
@@ -264,10 +263,11 @@ read_chunks(struct connection *connection, struct evbuffer *input)
         return false;
     connection->receiving->wants_continue = false;
     verdict = strict_chunks(&connection->strict, bytes, length, &used);
-    if (verdict == STRICT_REFUSED)
+    /* What came before a byte that is refused has its reading too: so it is the same who refuses first, however the
+     * bytes come. */
+    parse_body(connection, bytes, verdict == STRICT_REFUSED ? used - 1 : used, verdict == STRICT_DONE);
+    if (verdict == STRICT_REFUSED && connection->reading == READING_CHUNKS)
         connection_refuse(connection, connection->receiving, connection->strict.status, connection->strict.why);
-    else
-        parse_body(connection, bytes, used, verdict == STRICT_DONE);
     evbuffer_drain(input, used);
     return true;
 }
