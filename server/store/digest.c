@@ -75,18 +75,17 @@ change_of_history(const struct history *history, unsigned index)
     const struct history_table *table = &history->table[index];
     unsigned number = HISTORY_FIRST + index;
     uint64_t change = 0;
-    bool dropped;
 
     for (size_t at = 0; at < table->appended_count; at++) {
-        const struct history_row *row = history_see(history, index, table->appended[at], &dropped);
+        const struct history_row *row = table->appended[at];
 
-        if (row != NULL)
+        if (!row->gone)
             change += digest_check(number, row->key, row->bytes, row->size);
     }
     for (size_t at = 0; at < table->dropped_count; at++) {
         const struct history_row *row = table->dropped[at].row;
 
-        if (row != NULL && (table->appended_count == 0 || row->key < table->appended[0]))
+        if (row != NULL && (table->appended_count == 0 || row->key < table->appended[0]->key))
             change -= digest_check(number, row->key, row->bytes, row->size);
     }
     return change;

@@ -111,13 +111,12 @@ write_history_table(struct store *store, unsigned index)
 {
     struct disk *disk = store->disk;
     const struct history_table *table = &store->history->table[index];
-    bool dropped;
 
     for (size_t at = 0; at < table->appended_count; at++) {
-        const struct history_row *row = history_see(store->history, index, table->appended[at], &dropped);
+        const struct history_row *row = table->appended[at];
         int error;
 
-        if (row == NULL)
+        if (row->gone)
             continue;
         error = disk_put_number(disk, disk->write, HISTORY_FIRST + index, row->key, row->bytes, row->size,
                                 index == HISTORY_INDEX_ENDED ? MDB_NOOVERWRITE : MDB_APPEND);

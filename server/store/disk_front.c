@@ -96,12 +96,11 @@ static void
 keep_rows(const struct store *store, unsigned index, struct bytes *bytes)
 {
     const struct history_table *table = &store->history->table[index];
-    bool dropped;
 
     for (size_t at = 0; at < table->appended_count; at++) {
-        const struct history_row *row = history_see(store->history, index, table->appended[at], &dropped);
+        const struct history_row *row = table->appended[at];
 
-        if (row == NULL)
+        if (row->gone)
             continue;
         const struct row_kept kept = {HISTORY_FIRST + index, (uint32_t)row->size, row->key};
         bytes_add(bytes, &kept, sizeof kept);

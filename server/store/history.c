@@ -136,15 +136,19 @@ history_append(struct history *history, unsigned index, const void *given)
     struct history_row *row;
 
     assert(size <= history_kinds[index].row_size);
-    row = store_allocate(1, sizeof *row + size);
+    row = store_take(sizeof *row + size);
     memcpy(&row->key, given, sizeof row->key);
     memcpy(row->bytes, given, size);
     row->size = size;
-    assert(row_of(table, row->key) == NULL);
+    row->gone = false;
+    /* All but the ends of reservations count up. */
+    assert(index == HISTORY_INDEX_ENDED ? row_of(table, row->key) == NULL
+                                        : table->appended_count == 0 ||
+                                              row->key > table->appended[table->appended_count - 1]->key);
     row_add(table, row);
     table->appended =
         store_grow(table->appended, &table->appended_room, table->appended_count + 1, sizeof *table->appended);
-    table->appended[table->appended_count++] = row->key;
+    table->appended[table->appended_count++] = row;
     if (index == HISTORY_INDEX_ANSWER)
         map_add(&history->answers, hash_of_row(history, row), row->key);
 }
@@ -156,8 +160,10 @@ history_drop(struct history *history, unsigned index, uint64_t key, const struct
     struct history_dropped dropped = {.key = key, .row = row_of(table, key)};
 
     assert(map_get(&table->dropped_keys, store_mix(key)) == 0);
-    if (dropped.row != NULL)
+    if (dropped.row != NULL) {
         row_take(table, dropped.row);
+        dropped.row->gone = true; /* which tells nothing of one of an earlier batch */
+    }
     if (answer != NULL) {
         dropped.scope = answer->scope;
         dropped.request_id = answer->request_id;
@@ -196,14 +202,16 @@ table_undo(struct history *history, unsigned index)
         struct history_dropped *dropped = &table->dropped[--table->dropped_count];
 
         map_remove(&table->dropped_keys, store_mix(dropped->key), 1);
-        if (dropped->row != NULL)
+        if (dropped->row != NULL) {
             row_add(table, dropped->row);
+            dropped->row->gone = false;
+        }
         if (index == HISTORY_INDEX_ANSWER)
             map_add(&history->answers, history_answer_hash(history, dropped->scope, &dropped->request_id),
                     dropped->key);
     }
     while (table->appended_count > 0) {
-        struct history_row *row = row_of(table, table->appended[--table->appended_count]);
+        struct history_row *row = table->appended[--table->appended_count];
 
         if (index == HISTORY_INDEX_ANSWER)
             map_remove(&history->answers, hash_of_row(history, row), row->key);
@@ -220,12 +228,8 @@ keys_add(struct history_keys *keys, uint64_t key)
 }
 
 static void
-forget_row(struct history_table *table, uint64_t key)
+forget_row(struct history_table *table, struct history_row *row)
 {
-    struct history_row *row = row_of(table, key);
-
-    if (row == NULL) /* dropped since */
-        return;
     row_take(table, row);
     free(row);
 }
@@ -235,6 +239,18 @@ table_done(struct history *history, unsigned index, bool waits)
 {
     struct history_table *table = &history->table[index];
 
+    if (index == HISTORY_INDEX_ANSWER && table->appended_count > 0)
+        history->last_answer_no = table->appended[table->appended_count - 1]->key;
+    for (size_t at = 0; !history->keep && at < table->appended_count; at++) {
+        struct history_row *row = table->appended[at];
+
+        if (row->gone)
+            continue;
+        if (waits)
+            keys_add(&table->waiting, row->key);
+        else
+            forget_row(table, row);
+    }
     for (size_t at = 0; at < table->dropped_count; at++) {
         if (waits)
             keys_add(&table->gone, table->dropped[at].key);
@@ -242,13 +258,6 @@ table_done(struct history *history, unsigned index, bool waits)
             map_remove(&table->dropped_keys, store_mix(table->dropped[at].key), 1);
         free(table->dropped[at].row);
     }
-    if (index == HISTORY_INDEX_ANSWER && table->appended_count > 0)
-        history->last_answer_no = table->appended[table->appended_count - 1];
-    for (size_t at = 0; !history->keep && at < table->appended_count; at++)
-        if (waits)
-            keys_add(&table->waiting, table->appended[at]);
-        else
-            forget_row(table, table->appended[at]);
     table->dropped_count = table->appended_count = 0;
 }
 
@@ -273,8 +282,12 @@ history_carried(struct history *history)
     for (unsigned index = 0; index < HISTORY_TABLES; index++) {
         struct history_table *table = &history->table[index];
 
-        for (size_t at = 0; at < table->waiting.count; at++)
-            forget_row(table, table->waiting.keys[at]);
+        for (size_t at = 0; at < table->waiting.count; at++) {
+            struct history_row *row = row_of(table, table->waiting.keys[at]);
+
+            if (row != NULL) /* not dropped since */
+                forget_row(table, row);
+        }
         for (size_t at = 0; at < table->gone.count; at++)
             map_remove(&table->dropped_keys, store_mix(table->gone.keys[at]), 1);
         table->waiting.count = table->gone.count = 0;

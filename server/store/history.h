@@ -29,6 +29,7 @@ extern const struct history_kind history_kinds[HISTORY_TABLES]; /* by number - H
 struct history_row {
     uint64_t key;
     size_t size;
+    bool gone; /* dropped again by the batch that appended it */
     uint8_t bytes[];
 };
 
@@ -46,7 +47,7 @@ struct history_keys {
 
 struct history_table {
     struct map rows;    /* store_mix(key) -> struct history_row * */
-    uint64_t *appended; /* keys of this batch in their order */
+    struct history_row **appended; /* by this batch, in their order; those that are gone as well */
     size_t appended_count, appended_room;
     struct history_dropped *dropped; /* in this batch */
     size_t dropped_count, dropped_room;

@@ -35,6 +35,16 @@ store_allocate_blocks(size_t size, size_t block)
 }
 
 void *
+store_take(size_t bytes)
+{
+    void *memory = malloc(bytes);
+
+    if (memory == NULL)
+        out_of_memory(bytes);
+    return memory;
+}
+
+void *
 store_grow(void *items, size_t *capacity, size_t need, size_t item_size)
 {
     size_t room = *capacity;

@@ -7,6 +7,8 @@
 
 /* Zeroed memory; never NULL. */
 void *store_allocate(size_t count, size_t item_size);
+/* The same as it is, not zeroed. */
+void *store_take(size_t bytes);
 /* The same on a multiple of `block`, of which size is one too. */
 void *store_allocate_blocks(size_t size, size_t block);
 /* Make room for `need` items in a growing array; what is added is not zeroed. Returns the array, maybe moved. */
