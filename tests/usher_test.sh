@@ -511,7 +511,7 @@ the_bridge_starts_beside_the_server_and_ends_with_the_run() # test
     play_the_server '[ { "concert_id": 1 } ]'
     serve
     called "^usher-http --server 127.0.0.1:4711 --key $stage/data/bridge.key --listen 127.0.0.1:7480 --operations 127.0.0.1:7481 "
-    says "By HTTP it is http://127.0.0.1:7777/"
+    says "In a browser: http://127.0.0.1:7777/"
     end_by TERM
     ends_with 7
     until_called "^usher-http ends$"
@@ -550,7 +550,7 @@ where_the_port_of_the_bridge_is_taken_the_system_chooses() # test
     : >"$stage/port_is_taken"
     serve
     called "^usher-http .* --listen 127.0.0.1:0 --operations 127.0.0.1:0 "
-    says "By HTTP it is http://127.0.0.1:7777/"
+    says "In a browser: http://127.0.0.1:7777/"
     end_by TERM
 }
 
@@ -559,12 +559,12 @@ the_bridge_may_be_left_out_or_stand_elsewhere() # test
     play_the_server '[ { "concert_id": 1 } ]'
     serve --http off
     not_called "^usher-http"
-    ! grep -q "By HTTP" "$stage/said" || fail "spoke of a bridge"
+    ! grep -q "In a browser" "$stage/said" || fail "spoke of a bridge"
     end_by TERM
     serve --http 127.0.0.2:0
     called "^usher-http .* --listen 127.0.0.2:0 "
     called "^usherd --data $stage/data --port-file [^ ]*$"
-    says "By HTTP it is http://127.0.0.2:7777/"
+    says "In a browser: http://127.0.0.2:7777/"
     end_by TERM
 }
 

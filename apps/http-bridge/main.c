@@ -20,6 +20,7 @@
 #include "handlers.h"
 #include "log.h"
 #include "shop.h"
+#include "storefront.h"
 
 #define SPARE_DESCRIPTORS 64 /* for everything that is not a client's connection */
 #define FLUSH_MS          200
