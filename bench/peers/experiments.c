@@ -10,7 +10,7 @@
 
 #define SYSTEMS_MOST 10
 #define MANY         10000u
-#define DESCRIPTORS  3u   /* of an asynchronous handle of the SDK */
+#define DESCRIPTORS  1u   /* of an asynchronous handle of the SDK in a group */
 #define SPARE        200u /* descriptors for everything else */
 #define OFFERED      20000.0
 
@@ -107,9 +107,11 @@ measure_many(struct system *system, enum job job, const struct experiments_plan 
     if (!drive_one(system, &run, why))
         return false;
     *value = (double)figures.done / figures.seconds;
-    if (figures.refused > 0)
-        fprintf(stderr, "%s: %llu of %llu tasks were refused\n", system->row->name, (unsigned long long)figures.refused,
-                (unsigned long long)figures.answered);
+    for (uint32_t i = 0; i < OUTCOME_REASONS; i++) {
+        if (figures.reason[i] > 0)
+            fprintf(stderr, "%s: %llu of %llu tasks: %s\n", system->row->name, (unsigned long long)figures.reason[i],
+                    (unsigned long long)figures.answered, system->row->target->reason(i));
+    }
     return let_go(system, why);
 }
 
