@@ -1,8 +1,6 @@
 /* lookup.c: what became of a request, by its Idempotency-Key (X3, M3). */
 #include "handlers.h"
 
-#include <string.h>
-
 #include "../shared/body.h"
 
 void

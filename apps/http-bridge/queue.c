@@ -1,9 +1,6 @@
 /* queue.c: a place in line over HTTP: join, and where one stands (T1, T3). The stream of it is live.c's. */
 #include "handlers.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "../shared/body.h"
 #include "etag.h"
 #include "shop.h"

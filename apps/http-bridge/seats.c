@@ -5,7 +5,6 @@
 #include "handlers.h"
 
 #include <sodium.h>
-#include <stdio.h>
 
 #include "../shared/body.h"
 #include "etag.h"

@@ -10,8 +10,6 @@
  * Two at once under different keys are told apart by PAY: one pays, the other learns ALREADY_PAID or TOKEN_USED. */
 #include "handlers.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
