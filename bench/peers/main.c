@@ -200,7 +200,7 @@ static void
 give_up(const struct system *system, const char *why)
 {
     fprintf(stderr, "usher-peers: %s: %s\n", system->row->name, why);
-    exit(1); /* clean_up() follows */
+    exit(1); /* systems_end() follows */
 }
 
 static struct drive_figures figures; /* too large for the stack */
@@ -261,17 +261,6 @@ measure_all(struct run *run)
 }
 
 /* --- the whole ----------------------------------------------------------------------------------------- */
-static struct run *the_run;
-
-/* At exit, whatever the reason: nothing of what was started stays. */
-static void
-clean_up(void)
-{
-    for (size_t i = 0; i < the_run->system_count; i++)
-        house_end(&the_run->system[i].house);
-    process_clean_up();
-}
-
 static void
 open_all(struct run *run)
 {
@@ -379,7 +368,6 @@ main(int count, char **arguments)
 {
     static struct run run;
 
-    the_run = &run;
     report_know_jobs();
     run.rounds = 5;
     run.measured_ms = 1000;
@@ -398,8 +386,8 @@ main(int count, char **arguments)
     check_list(run.shapes, report_is_shape);
     check_list(run.experiments, is_experiment);
     raise_limits();
-    process_clean_up_at_signals();
-    atexit(clean_up);
+    process_clean_up_at_signals(systems_end);
+    atexit(systems_end);
     run.with_table = run.jobs != NULL || !run.with_experiments;
     run.with_experiments = run.with_experiments || run.jobs == NULL;
     run.environment = environment_read(run.systems_options.folder != NULL ? run.systems_options.folder : "/var/tmp");

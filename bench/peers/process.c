@@ -306,18 +306,21 @@ process_clean_up(void)
     }
 }
 
+static void (*at_signal)(void);
+
 static void
 on_signal(int number)
 {
-    process_clean_up();
+    at_signal();
     _exit(128 + number);
 }
 
 void
-process_clean_up_at_signals(void)
+process_clean_up_at_signals(void (*clean_up)(void))
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 
+    at_signal = clean_up;
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
         signal(signals[i], on_signal);
     signal(SIGPIPE, SIG_IGN);

@@ -57,6 +57,8 @@ double process_own_cpu(void);
 
 /* Kill what still runs and remove every folder: at the end, and at a signal. */
 void process_clean_up(void);
-void process_clean_up_at_signals(void);
+
+/* At SIGINT, SIGTERM and SIGHUP call this and end. */
+void process_clean_up_at_signals(void (*clean_up)(void));
 
 #endif

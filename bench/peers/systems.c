@@ -266,13 +266,42 @@ system_named(const char *name, size_t size)
     return NULL;
 }
 
+/* Those that run, for systems_end(). */
+#define RUNNING_MOST 16
+static struct system *running[RUNNING_MOST];
+
+static void
+note_running(struct system *system, bool runs)
+{
+    size_t at = 0;
+
+    while (at < RUNNING_MOST && running[at] != (runs ? NULL : system))
+        at++;
+    if (at < RUNNING_MOST)
+        running[at] = runs ? system : NULL;
+}
+
+void
+systems_end(void)
+{
+    for (size_t i = 0; i < RUNNING_MOST; i++) {
+        if (running[i] != NULL)
+            house_end(&running[i]->house);
+        running[i] = NULL;
+    }
+    process_clean_up();
+}
+
 bool
 system_start(struct system *system, const struct system_row *row, const struct systems_options *options, char *why)
 {
     memset(system, 0, sizeof *system);
     system->row = row;
     system->options = options;
-    return row->start(system, why);
+    if (!row->start(system, why))
+        return false;
+    note_running(system, true);
+    return true;
 }
 
 bool
@@ -285,6 +314,7 @@ system_open(struct system *system, const struct system_row *row, const struct sy
     system->drive =
         drive_open(row->target, row->where(system), &options->sizes, options->seed, &prepare_s, why, WHY_SIZE);
     if (system->drive == NULL) {
+        note_running(system, false);
         row->end(system);
         return false;
     }
@@ -302,6 +332,7 @@ system_close(struct system *system)
     system->drive = NULL;
     json_decref(system->about);
     system->about = NULL;
+    note_running(system, false);
     system->row->end(system);
 }
 

@@ -65,6 +65,9 @@ bool system_start(struct system *system, const struct system_row *row, const str
 bool system_open(struct system *system, const struct system_row *row, const struct systems_options *options, char *why);
 void system_close(struct system *system);
 
+/* End all that run, in haste: at a signal, or when something went wrong. Nothing of them stays. */
+void systems_end(void);
+
 /* Kill it as a crash does, start it on the same data; how long until it answered a task again. */
 bool system_crash(struct system *system, uint64_t *back_ns, char *why);
 
