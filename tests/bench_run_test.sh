@@ -105,6 +105,22 @@ program
     [ -s "$work"/hgrm/01-seats-4x128.intended.hgrm ] && [ -s "$work"/hgrm/01-seats-4x128.sent.hgrm ] || fail "no .hgrm"
 }
 
+# X3: what was acknowledged before each kill is there after it, and the house goes on.
+a_server_that_is_killed_comes_back_with_all_it_acknowledged() # test
+{
+    # shellcheck disable=SC2086 # words
+    run $small --tasks 400 --json "$work/report" recovery
+    [ "$code" -eq 0 ] || fail "it ended with $code"
+    [ "$(grep -c '^killed and back after' "$work/said")" -eq 3 ] || fail "it was not killed three times"
+    grep -q '^right: ' "$work/errors" || fail "it does not say that the house was right"
+    python3 - "$work/report" <<'program' || fail "the report does not tell three kills"
+import json, sys
+report = json.load(open(sys.argv[1]))
+assert len(report["recovery"]) == 3 and all(kill["users"] >= 400 and kill["back_ms"] > 0 for kill in report["recovery"])
+assert all(check["passed"] for check in report["checks"]) and len(report["checks"]) == 10
+program
+}
+
 # ---- what it finds --------------------------------------------------------------------------------------------------
 
 start_server()

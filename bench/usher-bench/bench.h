@@ -3,7 +3,7 @@
  *     main.c        the command line; which scenarios; checks; verdict
  *     measure.c     one job, again and again, and what came of it
  *     rush.c        buyers, buyer.c: what one of them does
- *     experiment.c, growth.c, capacity.c
+ *     experiment.c, growth.c, capacity.c, recovery.c
  *     report.c      the report as JSON, a table, CSV, .hgrm; baseline.c: against an earlier one; plot.c */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -23,8 +23,8 @@ struct bench {
     json_t *report; /* grows as it goes */
     bool wrong, fell_behind, worse;
     char why[512]; /* of what went wrong last */
-    struct histogram *kept[256]; /* of each measurement, all runs together; report.c writes them out */
-    size_t kept_count;
+    struct histogram **kept; /* two of each measurement, all runs together; report.c writes them out */
+    size_t kept_count, kept_room;
 };
 
 /* One house, from its start to its check. */
@@ -58,7 +58,6 @@ struct measured {
     json_t *runs;
     struct spread per_second, p50_us, p99_us;
     struct histogram *intended, *sent; /* all runs */
-    struct histogram *lag;
     double prepare_s;
     bool is_void;
 };
@@ -82,9 +81,12 @@ bool play_job(struct bench *bench, const char *const *scenario, size_t count);
 bool play_rush(struct bench *bench, const char *const *scenario, size_t count);
 bool play_three(struct bench *bench, const char *const *scenario, size_t count);
 bool play_growth(struct bench *bench, const char *const *scenario, size_t count);
+bool play_recovery(struct bench *bench, const char *const *scenario, size_t count);
 bool find_capacity(struct bench *bench, const char *scenario);
 
 /* --- report.c --- */
+/* Where the table goes: the standard output, or the standard error when the JSON goes there. */
+FILE *bench_out(const struct bench *bench);
 void report_heading(FILE *out);
 void report_line(const json_t *measurement, FILE *out);
 bool report_write(struct bench *bench);

@@ -229,7 +229,6 @@ watch_place(struct buyer *buyer)
     memcpy(request.token, buyer->token, buyer->token_count);
     buyer->watched = usher_async_watch(lane->async, USHER_OPCODE_WATCH_PLACE, &request, on_watch, buyer,
                                        &buyer->watch_no) == USHER_STATUS_ANSWERED;
-    rush_touch(buyer->rush, buyer->lane);
 }
 
 /* --- answers that are OK ------------------------------------------------------------------------------ */
@@ -511,7 +510,6 @@ buyer_acts(struct buyer *buyer)
         return;
     }
     buyer->asked = true;
-    rush_touch(rush, buyer->lane);
 }
 
 void

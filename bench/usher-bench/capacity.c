@@ -85,7 +85,7 @@ tell(const struct search *search)
 {
     struct bench *bench = search->sitting.bench;
     const struct options *options = &bench->options;
-    FILE *out = options->json != NULL && strcmp(options->json, "-") == 0 ? stderr : stdout;
+    FILE *out = bench_out(bench);
 
     if (search->best > 0)
         fprintf(out,

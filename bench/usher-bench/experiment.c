@@ -136,7 +136,7 @@ play(struct bench *bench, void *target, const struct experiment *experiment, jso
     }
     p50_ms = (double)histogram_percentile(histogram, 50) / 1e6;
     if (good) {
-        printf("%s  %-46s %8.3f ms (%.3f to %.3f, median of %u)\n    the requirements: %s\n", experiment->number,
+        fprintf(bench_out(bench), "%s  %-46s %8.3f ms (%.3f to %.3f, median of %u)\n    the requirements: %s\n", experiment->number,
                experiment->text, p50_ms, (double)histogram->least / 1e6, (double)histogram->most / 1e6,
                experiment->rounds, experiment->there);
         json_array_append_new(report, json_pack("{s:s, s:s, s:f, s:f, s:f, s:i, s:s}", "number", experiment->number,

@@ -52,7 +52,7 @@ tell_ratio(const struct bench *bench, const char *job, const char *size)
         from = to;
     }
     if (last > 0)
-        printf("%s: with %.0f %s it costs %.2f times what it costs with %.0f\n", job, to, size, first / last, from);
+        fprintf(bench_out(bench), "%s: with %.0f %s it costs %.2f times what it costs with %.0f\n", job, to, size, first / last, from);
 }
 
 bool
@@ -62,7 +62,7 @@ play_growth(struct bench *bench, const char *const *scenario, size_t count)
 
     (void)scenario;
     (void)count;
-    report_heading(stdout);
+    report_heading(bench_out(bench));
     for (size_t i = 0; good && i < sizeof date_counts / sizeof *date_counts; i++)
         good = grow_to(bench, date_counts[i], 1000, date_jobs, sizeof date_jobs / sizeof *date_jobs);
     for (size_t i = 0; good && i < sizeof waiting_counts / sizeof *waiting_counts; i++)

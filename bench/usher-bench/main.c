@@ -165,7 +165,7 @@ verdict(const struct bench *bench)
 static enum bench_exit
 run(struct bench *bench)
 {
-    FILE *out = bench->options.json != NULL && strcmp(bench->options.json, "-") == 0 ? stderr : stdout;
+    FILE *out = bench_out(bench);
     enum bench_exit exit_code;
 
     if (!begin(bench))
@@ -204,5 +204,6 @@ main(int argc, char **argv)
     json_decref(bench.report);
     for (size_t i = 0; i < bench.kept_count; i++)
         free(bench.kept[i]);
+    free(bench.kept);
     return (int)exit_code;
 }

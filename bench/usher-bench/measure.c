@@ -71,7 +71,11 @@ keep_histogram(struct bench *bench)
 {
     struct histogram *histogram = malloc(sizeof *histogram);
 
-    if (histogram == NULL || bench->kept_count == sizeof bench->kept / sizeof *bench->kept)
+    if (bench->kept_count == bench->kept_room) {
+        bench->kept_room = bench->kept_room == 0 ? 64 : bench->kept_room * 2;
+        bench->kept = realloc(bench->kept, bench->kept_room * sizeof(struct histogram *));
+    }
+    if (histogram == NULL || bench->kept == NULL)
         abort();
     histogram_clear(histogram);
     bench->kept[bench->kept_count++] = histogram;
@@ -155,7 +159,7 @@ measured_end(struct measured *measured, struct bench *bench)
     json_object_set_new(measurement, "runs", measured->runs);
     json_array_append_new(json_object_get(bench->report, "measurements"), measurement);
     progress_end();
-    report_line(measurement, bench->options.json != NULL && strcmp(bench->options.json, "-") == 0 ? stderr : stdout);
+    report_line(measurement, bench_out(bench));
 }
 
 /* A house in which every seat is sold has no figures to give. */
@@ -245,7 +249,7 @@ play_job(struct bench *bench, const char *const *scenario, size_t count)
         return false;
     fprintf(stderr, "prepared in %.1f s: %u users, %u in line, %u dates of %u seats\n", sitting.prepare_s, sizes.users,
             sizes.waiting, sizes.dates, sizes.seats);
-    report_heading(options->json != NULL && strcmp(options->json, "-") == 0 ? stderr : stdout);
+    report_heading(bench_out(bench));
     for (size_t at = 0; at < options->connections.count; at++)
         for (size_t depth = 0; depth < depths.count; depth++)
             for (size_t i = 0; good && i < count; i++) {

@@ -28,6 +28,12 @@ report_percentile(const json_t *latency, const char *name)
     return value == NULL ? -1 : json_number_value(value);
 }
 
+FILE *
+bench_out(const struct bench *bench)
+{
+    return bench->options.json != NULL && strcmp(bench->options.json, "-") == 0 ? stderr : stdout;
+}
+
 /* --- the table ---------------------------------------------------------------------------------------- */
 void
 report_heading(FILE *out)

@@ -6,11 +6,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bench/common/clock.h"
 
-#define EVENTS_MOST   256
 #define IN_FLIGHT     1024u
 #define COME_WITHIN_S 2.0 /* all buyers, unless --rate says otherwise */
 #define STALLED_NS    (60 * NS_OF_S)
@@ -68,15 +66,6 @@ rush_schedule(struct rush *rush, struct buyer *buyer, enum step step, uint64_t d
 }
 
 /* --- connections -------------------------------------------------------------------------------------- */
-void
-rush_touch(struct rush *rush, uint32_t lane)
-{
-    if (rush->lane[lane].touched)
-        return;
-    rush->lane[lane].touched = true;
-    rush->touched[rush->touched_count++] = lane;
-}
-
 static bool
 open_lane(struct rush *rush, struct lane *lane)
 {
@@ -86,12 +75,10 @@ open_lane(struct rush *rush, struct lane *lane)
                                    .common.timeout_ms = 30000,
                                    .in_flight_max = IN_FLIGHT,
                                    .waiting_max = rush->buyer_count,
-                                   .subscriptions_max = rush->buyer_count};
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = lane};
+                                   .subscriptions_max = rush->buyer_count,
+                                   .group = rush->group};
 
-    lane->rush = rush;
-    if (usher_async_open(&options, &lane->async) == USHER_STATUS_ANSWERED &&
-        epoll_ctl(rush->epoll, EPOLL_CTL_ADD, usher_async_descriptor(lane->async), &event) == 0)
+    if (usher_async_open(&options, &lane->async) == USHER_STATUS_ANSWERED)
         return true;
     snprintf(rush->trouble, sizeof rush->trouble, "%s", usher_async_error(lane->async));
     return false;
@@ -147,19 +134,8 @@ wait_of(const struct rush *rush)
 static void
 move(struct rush *rush)
 {
-    struct epoll_event event[EVENTS_MOST];
-    int count;
-
-    while (rush->touched_count > 0) {
-        struct lane *lane = &rush->lane[rush->touched[--rush->touched_count]];
-        lane->touched = false;
-        usher_async_process(lane->async);
-    }
     rush->now_ns = clock_now_ns();
-    count = clock_wait(rush->epoll, event, EVENTS_MOST, wait_of(rush));
-    rush->now_ns = clock_now_ns();
-    for (int i = 0; i < count; i++)
-        usher_async_process(((struct lane *)event[i].data.ptr)->async);
+    usher_group_wait(rush->group, wait_of(rush));
     rush->now_ns = clock_now_ns();
 }
 
@@ -224,15 +200,16 @@ take_room(struct rush *rush, struct bench *bench)
 
     rush->buyer_count = (uint32_t)options->buyers;
     rush->lane_count = options->connections.value[0];
-    rush->epoll = epoll_create1(EPOLL_CLOEXEC);
     rush->lane = calloc(rush->lane_count, sizeof *rush->lane);
-    rush->touched = calloc(rush->lane_count, sizeof *rush->touched);
     rush->buyer = calloc(rush->buyer_count, sizeof *rush->buyer);
     rush->heap = calloc(rush->buyer_count, sizeof(struct buyer *));
     rush->figures = calloc(STEP_COUNT, sizeof *rush->figures);
-    if (rush->lane == NULL || rush->touched == NULL || rush->buyer == NULL || rush->heap == NULL ||
-        rush->figures == NULL)
+    if (rush->lane == NULL || rush->buyer == NULL || rush->heap == NULL || rush->figures == NULL)
         abort();
+    if (usher_group_open(NULL, &rush->group) != USHER_STATUS_ANSWERED) {
+        snprintf(bench->why, sizeof bench->why, "there are no descriptors for a group of handles: raise ulimit -n");
+        return false;
+    }
     for (unsigned step = 0; step < STEP_COUNT; step++) {
         histogram_clear(&rush->figures[step].intended);
         histogram_clear(&rush->figures[step].sent);
@@ -249,14 +226,12 @@ static void
 give_room(struct rush *rush)
 {
     rush->storming = true; /* what the handles still call back for changes nothing */
-    for (uint32_t i = 0; i < rush->lane_count; i++)
+    for (uint32_t i = 0; rush->lane != NULL && i < rush->lane_count; i++)
         usher_async_close(rush->lane[i].async);
+    usher_group_close(rush->group);
     for (uint32_t i = 0; i < rush->arrived; i++)
         free(rush->buyer[i].token);
-    if (rush->epoll >= 0)
-        close(rush->epoll);
     free(rush->lane);
-    free(rush->touched);
     free(rush->buyer);
     free(rush->heap);
     free(rush->figures);
@@ -285,7 +260,7 @@ static void
 report(struct rush *rush, double rate, double seconds)
 {
     struct bench *bench = rush->sitting.bench;
-    FILE *out = bench->options.json != NULL && strcmp(bench->options.json, "-") == 0 ? stderr : stdout;
+    FILE *out = bench_out(bench);
     struct drive_plan plan = {.rate = rate,
                               .connections = rush->lane_count,
                               .depth = IN_FLIGHT,
@@ -355,7 +330,6 @@ play_rush(struct bench *bench, const char *const *scenario, size_t count)
     if (rush == NULL)
         abort();
     rush->options = &bench->options;
-    rush->epoll = -1;
     if (bench->options.dates == 0)
         sizes.dates = DATES_USUAL;
     sizes.users = sizes.waiting = 0;

@@ -51,18 +51,16 @@ struct buyer {
 };
 
 struct lane {
-    struct rush *rush;
     usher_async *async;
-    bool touched;
 };
 
 struct rush {
     struct sitting sitting;
     const struct options *options;
     struct dice dice;
-    int epoll;
+    usher_group *group; /* of all lanes */
     struct lane *lane;
-    uint32_t lane_count, *touched, touched_count;
+    uint32_t lane_count;
     struct buyer *buyer, **heap;
     uint32_t buyer_count, heap_count, arrived, gone;
     struct schedule schedule;
@@ -79,8 +77,6 @@ struct rush {
 /* It does this step at that moment. */
 void rush_schedule(struct rush *rush, struct buyer *buyer, enum step step, uint64_t due_ns);
 void rush_unschedule(struct rush *rush, struct buyer *buyer);
-/* Its connection has something to send. */
-void rush_touch(struct rush *rush, uint32_t lane);
 
 /* --- buyer.c --- */
 /* Somebody new comes. */
