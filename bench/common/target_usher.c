@@ -423,7 +423,9 @@ on_state(usher_async *async, const usher_state_event *event)
         handle->ready = true;
         handle->target->ready_count++;
     }
-    if (event->state == USHER_STATE_LOST && !handle->ready && event->reason != USHER_STATUS_NOT_SENT)
+    /* BUSY is tried again: connections that were closed just now may still count. */
+    if (event->state == USHER_STATE_LOST && !handle->ready && event->reason != USHER_STATUS_NOT_SENT &&
+        strstr(event->error, usher_result_name(USHER_BUSY)) == NULL)
         snprintf(handle->target->trouble, sizeof handle->target->trouble, "%s", event->error);
 }
 

@@ -162,7 +162,7 @@ play_three(struct bench *bench, const char *const *scenario, size_t count)
     (void)scenario;
     (void)count;
     json_object_set_new(bench->report, "experiments", report);
-    if (!sitting_open(&sitting, bench, &sizes, CROWD, false))
+    if (!sitting_open(&sitting, bench, &sizes, 3 * CROWD, false)) /* each experiment connects anew */
         return false;
     target = target_usher.open(&sitting.house, &sizes, hear, NULL, bench->why, sizeof bench->why);
     good = target_usher.prepare(target, bench->why, sizeof bench->why);
