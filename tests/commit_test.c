@@ -614,6 +614,42 @@ a_full_map_answers_storage_full_and_keeps_what_was_acknowledged(void **state)
     close_house(&house);
 }
 
+/* Hints for any request, of somebody known or not, end soon and change nothing. */
+static void
+hints_change_nothing_whatever_is_asked(void **state)
+{
+    struct house house;
+    size_t message_count;
+    const usher_message *messages = usher_messages(&message_count);
+    uint8_t *body = NULL;
+
+    (void)state;
+    open_memory(&house);
+    assert_true(add_charge(&house, 1, 1, 500, 0));
+    assert_int_equal(commit_run(house.commit, NOON), STORE_DONE);
+    uint64_t digest = store_digest_recount(house.store);
+    for (unsigned filled = 0; filled < 3; filled++) {
+        for (size_t i = 0; i < message_count; i++) {
+            struct core_request request = {.opcode = messages[i].opcode, .asker = terminal_for(filled)};
+            struct core_hint hint;
+            unsigned steps = 0;
+
+            body = realloc(body, messages[i].request->struct_size + 1);
+            assert_non_null(body);
+            memset(body, filled == 2 ? 0xff : (int)filled, messages[i].request->struct_size);
+            request.asker.has_token = filled > 0;
+            request.asker.position = filled;
+            request.body = body;
+            core_hint_begin(house.core, &request, &hint);
+            while (core_hint_on(house.core, &hint))
+                assert_true(++steps < 20);
+        }
+    }
+    assert_int_equal(store_digest_recount(house.store), digest);
+    free(body);
+    close_house(&house);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -633,6 +669,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_batch_without_commands_and_with_nothing_due_is_no_commit),
         cmocka_unit_test(a_due_moment_makes_a_batch_of_its_own),
         cmocka_unit_test(a_stamp_never_goes_back),
+        cmocka_unit_test(hints_change_nothing_whatever_is_asked),
         cmocka_unit_test(a_fault_at_any_call_undoes_the_whole_batch_and_answers_storage_fault),
         cmocka_unit_test(a_commit_of_unknown_outcome_that_is_on_the_disk_is_answered_as_done),
         cmocka_unit_test(a_full_map_answers_storage_full_and_keeps_what_was_acknowledged),

@@ -353,6 +353,43 @@ finding_a_date_reads_no_record(void **state)
     assert_int_equal(store_read_count(store, STORE_TABLE_BLOCK), block_reads + 1);
 }
 
+static const void *
+go_whole(const struct store *store, struct store_way way)
+{
+    unsigned steps = 1;
+
+    while (store_way_on(store, &way))
+        assert_true(++steps < 10);
+    return way.record;
+}
+
+/* Ways to what is there lead to it, ways to what is not lead nowhere, and neither counts as a read. */
+static void
+a_way_leads_to_its_record_or_nowhere(void **state)
+{
+    struct store *store = *state;
+    const usher_uuid ann = {{1}}, nobody_known = {{2}};
+
+    assert_null(go_whole(store, store_way_to_user(store, &ann)));
+    begin(store);
+    store_put_user(store, &(struct user_record){.user_no = 7, .uuid = ann});
+    store_put_date(store, &(struct date_record){.date_no = 9, .concert_id = 1, .date_id = 2});
+    store_put_block(store, &(struct block_record){.key = 9 << 16, .date_no = 9, .seat_count = 50});
+    commit(store);
+    uint64_t reads = store_read_count(store, STORE_TABLE_USER), digest = store_digest_recount(store);
+    assert_ptr_equal(go_whole(store, store_way_to_user(store, &ann)), store_see_user(store, 7));
+    assert_ptr_equal(go_whole(store, store_way_to_date(store, 1, 2)), store_see_date(store, 9));
+    assert_ptr_equal(go_whole(store, store_way_to(STORE_TABLE_BLOCK, 9 << 16)), store_see_block(store, 9 << 16));
+    assert_null(go_whole(store, store_way_to_user(store, &nobody_known)));
+    assert_null(go_whole(store, store_way_to_date(store, 1, 3)));
+    assert_null(go_whole(store, store_way_to(STORE_TABLE_BLOCK, 10 << 16)));
+    assert_null(go_whole(store, store_way_to(STORE_TABLE_USER, 8)));
+    assert_null(go_whole(store, store_way_to(STORE_TABLE_USER, UINT64_MAX)));
+    assert_null(go_whole(store, (struct store_way){.table = 0}));
+    assert_int_equal(store_read_count(store, STORE_TABLE_USER), reads + 1);
+    assert_int_equal(store_digest_recount(store), digest);
+}
+
 /* F2: clients are found by key and by the hash of their code; a client that is only invited has no key. */
 static void
 clients_are_found_by_key_and_by_code(void **state)
@@ -524,6 +561,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(queues_concerts_and_dates_come_in_order_of_their_ids, open_memory,
                                         close_memory),
         cmocka_unit_test_setup_teardown(finding_a_date_reads_no_record, open_memory, close_memory),
+        cmocka_unit_test_setup_teardown(a_way_leads_to_its_record_or_nowhere, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(clients_are_found_by_key_and_by_code, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(an_answer_is_found_by_its_scope_and_id, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(history_is_read_in_its_own_batch, open_memory, close_memory),

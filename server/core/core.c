@@ -63,6 +63,7 @@ core_open(struct store *store)
     for (size_t i = 0; i < core->message_count; i++) {
         if (core->hints != NULL) {
             core->hints[i].concert_offset = field_offset(message[i].request, "concert_id");
+            core->hints[i].date_offset = field_offset(message[i].request, "date_id");
             core->hints[i].id_offset = field_offset(message[i].request, "request_id");
             core->hints[i].needs_user = needs_user(&message[i]);
             core->hints[i].money = message[i].opcode == USHER_OPCODE_CHARGE || message[i].opcode == USHER_OPCODE_PAY ||
@@ -146,13 +147,6 @@ core_user_at_first_sight(struct core *core, const usher_uuid *uuid)
 }
 
 /* --- the way of a command ------------------------------------------------------------------------------ */
-static bool
-is_nobody(const usher_uuid *uuid)
-{
-    static const usher_uuid nobody;
-    return memcmp(uuid, &nobody, sizeof nobody) == 0;
-}
-
 static void
 begin(struct core *core, const struct core_request *request)
 {

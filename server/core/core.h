@@ -57,6 +57,14 @@ void core_resume(struct core *core, uint64_t down_since_ms, uint64_t now_ms);
  * up to the policy tick_max. Between store_begin and store_commit, as core_apply. Returns false if nothing changed. */
 bool core_tick(struct core *core, uint64_t now_ms);
 
+/* What a query will look at comes into the processor's cache, so that it need not wait for it; nothing else happens.
+ * One begins and goes on with many requests in turns until there is nothing left to do, and then carries them out. */
+struct core_hint {
+    struct store_way user, ticket, date, block;
+};
+void core_hint_begin(const struct core *core, const struct core_request *request, struct core_hint *hint);
+bool core_hint_on(const struct core *core, struct core_hint *hint);
+
 /* Carry a command out at the batch's stamp. A refusal leaves no trace but its remembered answer and its claim. */
 struct core_answer core_apply(struct core *core, const struct core_request *request);
 

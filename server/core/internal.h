@@ -11,6 +11,7 @@
  *   organiser.c  what the organiser writes; policy.c, client.c
  *   report.c     lookup, info
  *   events.c     events, their consumers, and how long they are kept
+ *   hint.c       what a request will look at, fetched before it is carried out
  *   audit.c      the invariants */
 #ifndef CORE_INTERNAL_H
 #define CORE_INTERNAL_H
@@ -56,6 +57,7 @@ struct core {
 struct message_hints {
     size_t concert_offset; /* of concert_id in the request, SIZE_MAX if it has none */
     size_t id_offset;      /* of request_id */
+    size_t date_offset;    /* of date_id */
     bool needs_user;       /* somebody must be meant: by a token or by name */
     bool money;            /* charge, pay, refund: refusals are remembered too (M4) */
 };
@@ -71,6 +73,12 @@ typedef usher_result core_handler(struct core *core, const struct core_request *
 #include "protocol/messages.def"
 
 /* --- core.c --- */
+static inline bool
+is_nobody(const usher_uuid *uuid)
+{
+    static const usher_uuid nobody;
+    return memcmp(uuid, &nobody, sizeof nobody) == 0;
+}
 static inline uint64_t
 house_policy(const struct core *core, enum house_policy policy)
 {

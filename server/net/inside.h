@@ -234,6 +234,10 @@ void request_take(struct connection *connection, const usher_frame *frame);
 void gather_run(struct net *net);
 bool gather_has_commands(const struct net *net);
 
+/* --- hint.c --- */
+/* Fetch what the turn's requests will look at. No change of the store between this and them but their own. */
+void hint_run(const struct net *net);
+
 /* --- figures.c --- */
 /* Put what this process alone knows into the core's answer. */
 void figures_add(struct net *net, const usher_figures_request *ask, usher_figures_reply *reply);

@@ -232,16 +232,21 @@ map_reserve(struct map *map, uint64_t count)
 }
 
 void
-map_add_soon(struct map_coming *coming, uint64_t hash, uint64_t value)
+map_fetch(const struct map *map, uint64_t hash)
 {
-    const struct map *map = coming->map;
-    unsigned at = coming->count++ % MAP_COMING;
-
     if (map->segments != NULL) {
         const struct map_segment *segment = map->segments[directory_at(map, hash)];
 
         __builtin_prefetch(&segment->slots[hash & segment->mask], 1);
     }
+}
+
+void
+map_add_soon(struct map_coming *coming, uint64_t hash, uint64_t value)
+{
+    unsigned at = coming->count++ % MAP_COMING;
+
+    map_fetch(coming->map, hash);
     if (coming->count > MAP_COMING)
         map_add(coming->map, coming->entry[at].hash, coming->entry[at].value);
     coming->entry[at].hash = hash;

@@ -31,6 +31,9 @@ store_mix(uint64_t key)
 /* Make an empty map ready for so many entries, so that none is moved as they come. It grows beyond them as ever. */
 void map_reserve(struct map *map, uint64_t count);
 
+/* Fetch the place of this hash into the processor's cache, without waiting. */
+void map_fetch(const struct map *map, uint64_t hash);
+
 /* Adding very many: each waits a few others' time while its cache line comes, instead of everybody waiting for it. */
 #define MAP_COMING 16u
 struct map_coming {

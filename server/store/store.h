@@ -228,6 +228,23 @@ uint64_t store_consumer_cursor(const struct store *store); /* the last event tak
 size_t store_consumer_rows(const struct store *store, uint64_t user_no, uint64_t after_event_no,
                            struct history_record *rows, size_t most, bool *more);
 
+/* --- ways: what will be looked at soon comes into the processor's cache --------------------------------------
+ * The way to a record leads over places in memory, each of which says where the next is. Who takes the ways of many
+ * requests in turns, a step each, waits for all of them at once. Nothing changes but the cache, nothing counts as a
+ * read, and a way to what does not exist ends early. No change of the store in between. */
+struct store_way {
+    uint64_t key; /* of the record; while it is to be found, the hash under which it is */
+    uint8_t table; /* 0: this is the end */
+    uint8_t step;
+    bool hashed;
+    const void *record; /* where the way has led to, NULL if nowhere; maybe a removed one */
+};
+struct store_way store_way_to(enum store_table table, uint64_t key);
+struct store_way store_way_to_user(const struct store *store, const usher_uuid *uuid);
+struct store_way store_way_to_date(const struct store *store, uint32_t concert_id, uint32_t date_id);
+/* Take the next step; false when there is none. */
+bool store_way_on(const struct store *store, struct store_way *way);
+
 /* --- figures ------------------------------------------------------------------------------------------- */
 struct store_figures {
     uint64_t journal_count; /* batches in the journal */

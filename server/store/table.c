@@ -194,3 +194,38 @@ table_see(const struct table *table, uint64_t key)
         return NULL;
     return table_record(table, slot);
 }
+
+static const void *
+fetch_record(const struct table *table, uint64_t value)
+{
+    const void *record;
+
+    if (value == 0)
+        return NULL;
+    record = table_record(table, (uint32_t)(value - 1));
+    __builtin_prefetch(table_flags(table, (uint32_t)(value - 1)), 1);
+    __builtin_prefetch(record, 1);
+    return record;
+}
+
+const void *
+table_fetch(const struct table *table, uint64_t key, unsigned step)
+{
+    bool dense = table->kind->dense;
+    uint64_t hash = store_mix(dense ? key / PAGE_KEYS : key);
+    const struct table_page *page;
+
+    if (step == 0)
+        map_fetch(&table->map, hash);
+    if (step == 0 || (step == 2 && !dense))
+        return NULL;
+    if (!dense)
+        return fetch_record(table, map_get(&table->map, hash));
+    page = (const struct table_page *)(uintptr_t)map_get(&table->map, hash);
+    if (page == NULL)
+        return NULL;
+    if (step == 2)
+        return fetch_record(table, page->slot[key % PAGE_KEYS]);
+    __builtin_prefetch(&page->slot[key % PAGE_KEYS], 1);
+    return NULL;
+}
