@@ -24,6 +24,13 @@ static struct http_exchange *stream[STREAMS];
 static int client[STREAMS];
 static char read_bytes[4096];
 
+/* Sanitizers have a heap of their own, of which the C library knows nothing. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define HEAP_IS_KNOWN 0
+#else
+#define HEAP_IS_KNOWN 1
+#endif
+
 static size_t
 heap_bytes(void)
 {
@@ -75,8 +82,10 @@ two_thousand_streams_are_told_and_take_their_bytes_each(void **state)
         open_stream(i);
     each = (heap_bytes() - before) / (STREAMS - 1);
     print_message("%zu bytes for each stream\n", each);
-    assert_true(each > 500);
-    assert_true(each <= STREAM_BYTES);
+    if (HEAP_IS_KNOWN) {
+        assert_true(each > 500);
+        assert_true(each <= STREAM_BYTES);
+    }
     for (int i = 0; i < STREAMS; i++) {
         snprintf(event, sizeof event, "{\"rank\":%d}", i);
         assert_true(http_sse_send(stream[i], "place", NULL, event));
