@@ -1,25 +1,18 @@
 /* hint.c: a turn's queries don't wait for memory one after the other.
  *
- * With a million users each request looks at some ten places that no cache holds, most of which are found through another:
- * 100 ns of waiting for each. A turn has its requests at hand, so all that a group of them will look at is fetched at
- * the same time, step by step, before any is carried out. Nothing depends on it. */
+ * With a million users each query looks at some ten places that no cache holds, most of which are found through another:
+ * 100 ns of waiting for each. A turn has its queries at hand, so all that a group of them will look at is fetched at the
+ * same time, step by step, before any is answered. Nothing depends on it. Commands were tried as well: a charge cost 6 %
+ * less, a payment 7 % more. */
 #include "server/net/inside.h"
 
-#define HINT_LEAST 4u  /* requests of a turn that have something to gain from one another */
+#define HINT_LEAST 4u  /* of a turn that have something to gain from one another */
 #define HINT_GROUP 16u /* about as many as memory serves at once */
 
 static void
-hint_group(const struct net *net, const struct pending *pending, uint32_t count)
+go_together(const struct net *net, struct core_hint hints[HINT_GROUP], uint32_t count)
 {
-    struct core_hint hints[HINT_GROUP];
-    bool more = true;
-
-    for (uint32_t i = 0; i < count; i++) {
-        const struct core_request request = {
-            .opcode = pending[i].message->opcode, .asker = pending[i].asker, .body = net->arena + pending[i].body};
-        core_hint_begin(net->config.core, &request, &hints[i]);
-    }
-    while (more) {
+    for (bool more = true; more;) {
         more = false;
         for (uint32_t i = 0; i < count; i++)
             more |= core_hint_on(net->config.core, &hints[i]);
@@ -29,10 +22,22 @@ hint_group(const struct net *net, const struct pending *pending, uint32_t count)
 void
 hint_run(const struct net *net)
 {
+    struct core_hint hints[HINT_GROUP];
+    uint32_t count = 0;
+
     if (net->pending_count < HINT_LEAST)
         return;
-    for (uint32_t i = 0; i < net->pending_count; i += HINT_GROUP) {
-        uint32_t left = net->pending_count - i;
-        hint_group(net, net->pending + i, left < HINT_GROUP ? left : HINT_GROUP);
+    for (uint32_t i = 0; i < net->pending_count; i++) {
+        const struct pending *pending = &net->pending[i];
+        const struct core_request request = {
+            .opcode = pending->message->opcode, .asker = pending->asker, .body = net->arena + pending->body};
+        if (pending->message->kind != USHER_MESSAGE_QUERY)
+            continue;
+        core_hint_begin(net->config.core, &request, &hints[count++]);
+        if (count == HINT_GROUP) {
+            go_together(net, hints, count);
+            count = 0;
+        }
     }
+    go_together(net, hints, count);
 }

@@ -235,7 +235,7 @@ void gather_run(struct net *net);
 bool gather_has_commands(const struct net *net);
 
 /* --- hint.c --- */
-/* Fetch what the turn's requests will look at. No change of the store between this and them but their own. */
+/* Fetch what the turn's queries will look at. No change of the store between this and them but their own. */
 void hint_run(const struct net *net);
 
 /* --- figures.c --- */

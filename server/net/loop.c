@@ -3,7 +3,7 @@
  *     event_base_loop(ONCE)   every ready socket is read; requests climb their ladder and wait in net->pending
  *     gather_run              before a commit: read those who are just asking as well
  *     follow_others           what other instances have committed
- *     hint_run                fetch what they will look at
+ *     hint_run                fetch what queries will look at
  *     answer_early            queries that need not wait for the commit
  *     carry_out_commands      one batch, one commit, its answers
  *     carry_out_queries       the others, on the state after it
