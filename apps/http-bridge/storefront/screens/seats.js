@@ -68,7 +68,7 @@ function make_page({ concert, date_id, token, layout, box, body, line }) {
   const hold_button = h("button", { type: "button", class: "primary wide", id: "hold", onclick: hold });
   const pay_link = h("a", { class: "button primary wide", id: "to-pay", href: `#/pay/${concert.queue_id}/${concert.concert_id}` }, t("to_pay"));
   const dock = h("div", { class: "dock" });
-  const many = h("input", { id: "many", inputmode: "numeric", value: "2", "aria-label": t("best_count") });
+  const many = h("input", { id: "many", inputmode: "numeric", value: "2", class: "few" });
 
   const state_of = (no) => (mine.has(no) ? "mine" : picked.has(no) ? "picked" : free.has(no) ? "free" : "taken");
 
@@ -184,7 +184,8 @@ function make_page({ concert, date_id, token, layout, box, body, line }) {
 
   fill(body,
     h("div", { class: "row" }, h("div", { class: "language", role: "group", "aria-labelledby": "seats-title" }, map_button, list_button), count,
-      h("form", { class: "row", onsubmit: (event) => event.preventDefault() }, many,
+      h("form", { class: "row", onsubmit: (event) => event.preventDefault() },
+        h("label", { for: "many", class: "beside" }, t("best_count"), many),
         h("button", { type: "button", id: "best", onclick: best }, t("best")))),
     legend(), map.element, dock);
   draw();
