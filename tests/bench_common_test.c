@@ -244,6 +244,27 @@ a_supply_gives_each_seat_once_and_nobody_a_second_hold_before_all_have_one(void 
 }
 
 static void
+a_supply_foresees_whom_it_takes_next(void **state)
+{
+    static const enum job jobs[] = {JOB_RANK, JOB_RESERVE, JOB_CHARGE, JOB_RELEASE, JOB_SEATS, JOB_BALANCE};
+    struct supply *supply = supply_make(&small, 1);
+    unsigned seen_waiter[10] = {0}, seen_user[40] = {0};
+    struct task task;
+
+    (void)state;
+    for (unsigned i = 0; i < 600; i++) {
+        enum job job = jobs[i % 6];
+        uint32_t foreseen = supply_foresee(supply, job);
+        assert_true(take_and_answer(supply, job, &task));
+        assert_int_equal(task.user, foreseen);
+        (task.line ? seen_waiter : seen_user)[task.user]++;
+    }
+    for (unsigned i = 0; i < 40; i++) /* drawn one ahead, and still everybody's turn comes */
+        assert_true(seen_user[i] > 0 && (i >= 10 || seen_waiter[i] > 0));
+    supply_free(supply);
+}
+
+static void
 who_has_paid_stands_outside_until_a_stock_lets_it_in(void **state)
 {
     struct supply *supply = supply_make(&small, 1);
@@ -521,6 +542,7 @@ main(int argc, char **argv)
         cmocka_unit_test(dice_are_even_and_within_their_bound),
         cmocka_unit_test(a_spread_has_its_median_and_range),
         cmocka_unit_test(a_supply_gives_each_seat_once_and_nobody_a_second_hold_before_all_have_one),
+        cmocka_unit_test(a_supply_foresees_whom_it_takes_next),
         cmocka_unit_test(who_has_paid_stands_outside_until_a_stock_lets_it_in),
         cmocka_unit_test(a_mix_keeps_its_shares_as_long_as_there_is_something_for_each),
         cmocka_unit_test(a_closed_loop_keeps_so_many_in_flight_and_counts_each_answer_once),

@@ -83,6 +83,8 @@ ask(struct drive *drive, uint32_t at, uint64_t intended_ns, uint64_t now_ns)
         drive->used_up = true;
         return false;
     }
+    if (drive->kind->expect != NULL)
+        drive->kind->expect(drive->target, slot->task.line, supply_foresee(drive->supply, slot->task.job));
     drive->in_flight++;
     if (drive->figures != NULL)
         drive->figures->asked++;

@@ -40,6 +40,7 @@ struct supply {
     size_t held_room, held_first, held_count;
     uint64_t promised; /* holds that are being made for a stock */
     uint32_t line_next;
+    uint32_t drawn_user, drawn_waiter; /* one ahead, and fetched */
 };
 
 const struct job_share job_share_mix = {.weight = {
@@ -64,6 +65,38 @@ total_of(const struct job_share *shares)
     for (unsigned job = 0; job < JOB_COUNT; job++)
         total += shares->weight[job];
     return total;
+}
+
+/* Give out the one that was drawn, and draw the next. */
+static uint32_t
+draw_user(struct supply *supply)
+{
+    uint32_t user = supply->drawn_user;
+
+    supply->drawn_user = (uint32_t)dice_below(&supply->dice, supply->sizes.users);
+    __builtin_prefetch(&supply->person[supply->drawn_user]);
+    return user;
+}
+
+static uint32_t
+draw_waiter(struct supply *supply)
+{
+    uint32_t waiter = supply->drawn_waiter;
+
+    supply->drawn_waiter = supply->sizes.waiting > 0 ? (uint32_t)dice_below(&supply->dice, supply->sizes.waiting) : 0;
+    return waiter;
+}
+
+uint32_t
+supply_foresee(const struct supply *supply, enum job job)
+{
+    if (job == JOB_RANK)
+        return supply->drawn_waiter;
+    if (job == JOB_RESERVE)
+        return supply->user_cursor;
+    if ((job == JOB_RELEASE || job == JOB_PAY) && supply->held_count > 0)
+        return supply->held[supply->held_first].user;
+    return supply->drawn_user;
 }
 
 static void *
@@ -92,6 +125,8 @@ supply_make(const struct target_sizes *sizes, uint64_t seed)
     supply->held_room = 1024;
     supply->held = allocate(supply->held_room, sizeof *supply->held);
     supply->line_next = sizes->waiting;
+    draw_user(supply);
+    draw_waiter(supply);
     return supply;
 }
 
@@ -211,7 +246,7 @@ less_held(struct supply *supply, uint8_t holds)
 static bool
 take_admitted(struct supply *supply, uint32_t *user)
 {
-    uint32_t first = (uint32_t)dice_below(&supply->dice, supply->sizes.users);
+    uint32_t first = draw_user(supply);
 
     for (uint32_t i = 0; i < supply->sizes.users; i++) {
         *user = (first + i) % supply->sizes.users;
@@ -264,7 +299,7 @@ supply_take(struct supply *supply, enum job job, struct task *task)
         task->line = true;
         if (supply->sizes.waiting == 0)
             return false;
-        task->user = (uint32_t)dice_below(&supply->dice, supply->sizes.waiting);
+        task->user = draw_waiter(supply);
         return true;
     case JOB_RESERVE:
         return take_reserve(supply, task);

@@ -26,6 +26,9 @@ void supply_free(struct supply *supply);
 bool supply_take(struct supply *supply, enum job job, struct task *task);
 /* One of several jobs, by their weights; where nothing is left for one, another one of them takes its place. */
 bool supply_take_any(struct supply *supply, const struct job_share *shares, struct task *task);
+/* Whom the next task of a job will be about, of the line for RANK: draws are made one ahead, so that whoever asks can fetch
+ * meanwhile what it knows of them. Nothing depends on it: somebody else may have to take the turn. */
+uint32_t supply_foresee(const struct supply *supply, enum job job);
 /* A task was answered. */
 void supply_answered(struct supply *supply, const struct task *task, const struct outcome *outcome);
 

@@ -7,6 +7,7 @@
  *     prepare   put the data there that the sizes ask for, as fast as the system takes it
  *     connect   open that many connections; what was open before is closed. May be called again and again
  *     submit    queue one task on one connection; never blocks, never answers
+ *     expect    a user whom one of the next tasks will be about: time to fetch what submit will look at. May be NULL
  *     process   send what was submitted, wait for at most so long until something comes, take what has come and call
  *               `answer` for each. Nothing comes from anywhere else: a target has no thread
  *     describe  what it is, for reports: version, settings that make it durable
@@ -106,6 +107,7 @@ struct target_kind {
     bool (*connect)(void *target, uint32_t connections, uint32_t depth, char *why, size_t why_size);
     /* False when the connection takes no more now. */
     bool (*submit)(void *target, uint32_t connection, const struct task *task, uint64_t tag);
+    void (*expect)(const void *target, bool line, uint32_t user);
     /* wait_ns: 0 does not wait. False, and why, when it can't go on at all. */
     bool (*process)(void *target, uint64_t wait_ns, char *why, size_t why_size);
     /* The name of a reason: "HELD". */
