@@ -326,10 +326,9 @@ next_due_ms(const struct usher_async *async)
  * room for it, so watching for room makes the descriptor readable, and costs less than a timer that fires. In a group
  * one timer does for all of its bursts. */
 void
-usher_async_submitted(struct usher_async *async)
+usher_async_submitted(struct usher_async *async, uint64_t now_ms)
 {
     struct usher_link *link = async->link;
-    uint64_t now_ms = usher_net_now_ms();
 
     if (async->in_process || async->driven || link == NULL || link->phase != USHER_LINK_READY) {
         usher_wake_now(async);
@@ -337,7 +336,7 @@ usher_async_submitted(struct usher_async *async)
     }
     if (!async->dirty && (async->flying_count == 0 || now_ms != async->prompt_ms)) {
         async->prompt_ms = now_ms;
-        usher_requests_send(async);
+        usher_requests_send(async, now_ms);
         async->dirty = !usher_link_prompt(link);
     } else {
         async->dirty = true;
@@ -354,13 +353,16 @@ usher_async_submitted(struct usher_async *async)
 static void
 turn(struct usher_async *async, bool first)
 {
+    uint64_t now_ms;
+
     if (first)
         usher_links_read(async);
-    usher_requests_expire(async);
-    usher_links_tend(async);
+    now_ms = usher_net_now_ms(); /* behind the callbacks, however long they took */
+    usher_requests_expire(async, now_ms);
+    usher_links_tend(async, now_ms);
     async->dirty = false;
     usher_links_seek(async);
-    usher_requests_send(async);
+    usher_requests_send(async, now_ms);
     usher_links_write(async);
     usher_requests_deliver(async);
     usher_watches_deliver(async);

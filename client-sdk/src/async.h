@@ -107,6 +107,7 @@ struct usher_link {
     uint64_t heard_ms;    /* since when it has been silent, while something is awaited */
     uint64_t probe_ms;    /* by when it must be heard again; 0: it was not asked */
     uint32_t heard;       /* grows when something was heard */
+    uint32_t heard_then;  /* what it was when heard_ms was taken */
     unsigned address_no;
     struct usher_list flying; /* requests, in the order in which they were put on it */
     struct usher_session session;
@@ -255,8 +256,9 @@ usher_status usher_async_make(const usher_async_options *options, const usher_ke
 /* Say what went wrong, for usher_async_error(). Returns the status. */
 usher_status usher_async_fail(struct usher_async *async, usher_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Something stands in async->waiting or async->reopening that is to be sent. */
-void usher_async_submitted(struct usher_async *async);
+/* Something stands in async->waiting or async->reopening that is to be sent. now_ms, here and below: the present moment,
+ * which whoever calls several of these looks up once. */
+void usher_async_submitted(struct usher_async *async, uint64_t now_ms);
 
 /* --- timer.c --- */
 /* Have room for one more than there are calls and subscriptions. */
@@ -310,7 +312,7 @@ void usher_links_seek(struct usher_async *async);
 /* Read, and act on what came. */
 void usher_links_read(struct usher_async *async);
 /* Look after deadlines and silence. */
-void usher_links_tend(struct usher_async *async);
+void usher_links_tend(struct usher_async *async, uint64_t now_ms);
 void usher_links_write(struct usher_async *async);
 /* Outside of process(): send what stands in the output, without any callback: what goes wrong is found by process(),
  * too. Returns whether nothing is left to do. */
@@ -335,9 +337,9 @@ usher_status usher_request_submit(struct usher_async *async, enum usher_request_
 /* Check a caller's struct and encode it into async->wire. */
 usher_status usher_request_encode(struct usher_async *async, uint16_t opcode, const void *body, size_t *size);
 /* Put what waits on the present link, as far as it and the server take it. */
-void usher_requests_send(struct usher_async *async);
+void usher_requests_send(struct usher_async *async, uint64_t now_ms);
 /* End what is past its deadline; let go on what has paused. */
-void usher_requests_expire(struct usher_async *async);
+void usher_requests_expire(struct usher_async *async, uint64_t now_ms);
 /* The reply to a call. False when it can't be read. */
 bool usher_request_reply(struct usher_link *link, struct usher_request *request,
                          const struct usher_session_event *event);

@@ -45,13 +45,13 @@ usher_group_hurry(struct usher_async *async)
     group_arm(async->group);
 }
 
-/* A moment that stands earlier, but not in the past, is left alone, as the timer is. */
+/* A moment that stands earlier is left alone, as the timer is: it brings a turn that sets another one. */
 void
 usher_group_at(struct usher_async *async, uint64_t due_ms)
 {
     if (due_ms == 0)
         want_turn(async);
-    else if (async->due.due_ms > due_ms || async->due.due_ms <= usher_net_now_ms())
+    else if (async->due.due_ms > due_ms)
         usher_due_set(&async->group->dues, &async->due, due_ms);
     group_arm(async->group);
 }

@@ -28,49 +28,57 @@ usher_insist(bool holds, const char *text)
 /* A page that the kernel hands to a forked child empty. What stands in it is the process's number: the child takes the
  * next one of a counter that it has inherited, which no ancestor of it has. */
 static pthread_once_t page_once = PTHREAD_ONCE_INIT;
-static _Atomic uint64_t *page; /* NULL: this kernel can't */
+static _Atomic(_Atomic uint64_t *) page; /* NULL: not yet, or this kernel can't */
 static _Atomic uint64_t generation;
 
 static void
 page_make(void)
 {
-    void *made = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *made = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (made == MAP_FAILED)
         return;
-    if (madvise(made, sizeof *page, MADV_WIPEONFORK) == 0)
+    if (madvise(made, sizeof(uint64_t), MADV_WIPEONFORK) == 0)
         page = made;
     else
-        munmap(made, sizeof *page);
+        munmap(made, sizeof(uint64_t));
 }
 
 uint64_t
 usher_guard_process(void)
 {
+    _Atomic uint64_t *made = atomic_load_explicit(&page, memory_order_acquire);
     uint64_t process, next;
 
-    pthread_once(&page_once, page_make);
-    if (page == NULL)
+    if (made == NULL) {
+        pthread_once(&page_once, page_make);
+        made = page;
+    }
+    if (made == NULL)
         return (uint64_t)getpid();
-    process = atomic_load_explicit(page, memory_order_relaxed);
+    process = atomic_load_explicit(made, memory_order_relaxed);
     if (process != 0)
         return process;
     next = atomic_fetch_add(&generation, 1) + 1;
     /* Another thread may have been faster. */
-    return atomic_compare_exchange_strong(page, &process, next) ? next : process;
+    return atomic_compare_exchange_strong(made, &process, next) ? next : process;
 }
 
 /* --- which thread ------------------------------------------------------------------------------------- */
 void
 usher_guard_enter(struct usher_guard *guard)
 {
-    const void *owner = NULL;
+    const void *owner = atomic_load_explicit(&guard->owner, memory_order_relaxed);
 
     usher_insist(guard->process == usher_guard_process(),
                  "a handle or group is used by another process than the one that opened it");
-    if (!atomic_compare_exchange_strong_explicit(&guard->owner, &owner, &me, memory_order_acquire,
-                                                 memory_order_relaxed))
-        usher_insist(owner == &me, "two threads use one handle, or handles of one group, at once");
+    /* Who is inside already finds itself, without an exchange that would hold up the processor. */
+    if (owner != &me) {
+        owner = NULL;
+        usher_insist(atomic_compare_exchange_strong_explicit(&guard->owner, &owner, &me, memory_order_acquire,
+                                                             memory_order_relaxed),
+                     "two threads use one handle, or handles of one group, at once");
+    }
     guard->depth++;
 }
 

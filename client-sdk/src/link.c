@@ -525,7 +525,6 @@ link_read(struct usher_async *async, struct usher_link *link)
         if (taken <= 0)
             return;
         usher_session_filled(&link->session, (size_t)taken);
-        link->heard_ms = usher_net_now_ms();
         link->heard++;
         link->probe_ms = 0;
         if (!link_drain(async, link))
@@ -658,6 +657,10 @@ link_heartbeat_ms(const struct usher_link *link)
 static void
 link_tend(struct usher_link *link, uint64_t now_ms)
 {
+    if (link->heard_then != link->heard) {
+        link->heard_then = link->heard;
+        link->heard_ms = now_ms;
+    }
     if (link->phase == USHER_LINK_CONNECTING || link->phase == USHER_LINK_SHAKING) {
         if (now_ms >= link->deadline_ms)
             connect_lost(link, strerror(ETIMEDOUT));
@@ -675,10 +678,8 @@ link_tend(struct usher_link *link, uint64_t now_ms)
 }
 
 void
-usher_links_tend(struct usher_async *async)
+usher_links_tend(struct usher_async *async, uint64_t now_ms)
 {
-    uint64_t now_ms = usher_net_now_ms();
-
     if (async->leaving != NULL)
         link_tend(async->leaving, now_ms);
     if (async->link != NULL)

@@ -84,11 +84,12 @@ complete(struct usher_async *async, struct usher_request *request, usher_status 
                                    .reply = reply,
                                    .error = error,
                                    .context = request->context};
+    usher_completion_callback callback = request->callback;
 
     if (status == USHER_STATUS_ANSWERED)
         completion.outcome = USHER_OUTCOME_ANSWERED;
     async->delivered++;
-    if (request->callback == NULL) {
+    if (callback == NULL) {
         struct usher_parcel *parcel = request->parcel;
         parcel->answer = async->answer;
         snprintf(parcel->error, sizeof parcel->error, "%.*s", (int)sizeof parcel->error - 1, error);
@@ -99,11 +100,12 @@ complete(struct usher_async *async, struct usher_request *request, usher_status 
         usher_list_append(&async->fetchable, &request->node);
         return;
     }
+    /* Its memory goes back first: the callback mostly submits another, for which it is just right. */
     usher_table_remove(&async->calls, request);
-    usher_guard_callback_begins();
-    request->callback(async, &completion);
-    usher_guard_callback_ends();
     usher_memory_give(&async->memory, request);
+    usher_guard_callback_begins();
+    callback(async, &completion);
+    usher_guard_callback_ends();
 }
 
 /* --- submitting --------------------------------------------------------------------------------------- */
@@ -150,11 +152,12 @@ is_call(uint16_t opcode)
 static struct usher_request *
 request_make(struct usher_async *async, uint16_t opcode, size_t body_size, bool queued)
 {
-    struct usher_request *request = usher_memory_take(&async->memory, sizeof *request + body_size);
+    struct usher_request *request = async->memory.allocate(async->memory.context, sizeof *request + body_size);
     uint8_t *body = (uint8_t *)(request + 1);
 
     if (request == NULL)
         return NULL;
+    memset(request, 0, sizeof *request);
     usher_list_clear(&request->node);
     request->due.due_ms = USHER_NEVER_MS;
     request->opcode = opcode;
@@ -182,6 +185,7 @@ usher_request_submit(struct usher_async *async, enum usher_request_kind kind, ui
     struct usher_request *request;
     usher_status status = USHER_STATUS_ANSWERED;
     size_t size = 0;
+    uint64_t now_ms;
 
     if (options == NULL)
         options = &usual;
@@ -203,18 +207,19 @@ usher_request_submit(struct usher_async *async, enum usher_request_kind kind, ui
     if (request == NULL)
         return usher_async_fail(async, USHER_STATUS_NO_MEMORY, "there is not enough memory for a call");
 
+    now_ms = usher_net_now_ms();
     request->kind = (uint8_t)kind;
     request->state = USHER_REQUEST_WAITING;
     request->callback = callback;
     request->context = context;
     request->fail_fast = async->fail_fast || options->fail_fast != 0;
     request->retry_later = async->retry_later || options->retry_later != 0;
-    request->deadline_ms = usher_net_now_ms() + (options->timeout_ms != 0 ? options->timeout_ms : async->timeout_ms);
+    request->deadline_ms = now_ms + (options->timeout_ms != 0 ? options->timeout_ms : async->timeout_ms);
     usher_timer_set(async, request, request->deadline_ms);
     usher_list_append(&async->waiting, &request->node);
     if (number != NULL)
         *number = request->number;
-    usher_async_submitted(async);
+    usher_async_submitted(async, now_ms);
     return USHER_STATUS_ANSWERED;
 }
 
@@ -269,10 +274,8 @@ request_send(struct usher_link *link, struct usher_request *request, uint64_t no
 }
 
 void
-usher_requests_send(struct usher_async *async)
+usher_requests_send(struct usher_async *async, uint64_t now_ms)
 {
-    uint64_t now_ms = usher_net_now_ms();
-
     while (async->link != NULL && async->link->phase == USHER_LINK_READY) {
         struct usher_request *request = next_to_send(async);
 
@@ -347,8 +350,9 @@ usher_request_reply(struct usher_link *link, struct usher_request *request, cons
     struct usher_async *async = link->async;
     usher_answer *answer = &async->answer;
     void *reply = request->callback == NULL ? request->parcel->reply : async->reply;
-    char error[160] = "";
+    char error[160];
 
+    *error = 0;
     answer_begin(async, request);
     if (!usher_session_read(event, reply, &answer->refusal))
         return false;
@@ -435,9 +439,8 @@ request_time_out(struct usher_async *async, struct usher_request *request)
 }
 
 void
-usher_requests_expire(struct usher_async *async)
+usher_requests_expire(struct usher_async *async, uint64_t now_ms)
 {
-    uint64_t now_ms = usher_net_now_ms();
     struct usher_request *request;
 
     while ((request = usher_timer_past(async, now_ms)) != NULL) {

@@ -344,7 +344,7 @@ watch_submit(struct usher_async *async, uint16_t opcode, const void *body, usher
     watch_ask(async, watch);
     if (watch_no != NULL)
         *watch_no = watch->request.number;
-    usher_async_submitted(async);
+    usher_async_submitted(async, usher_net_now_ms());
     return USHER_STATUS_ANSWERED;
 }
 
