@@ -88,9 +88,9 @@ what_a_server_uses_is_seen(void **state)
     process_folder(folder, NULL, NULL);
     snprintf(port, sizeof port, "%u", process.port);
     peers_start(&process, folder, (const char *const[]){ECHO_PATH, port, folder, NULL});
-    assert_in_range(process_use(&process).resident_bytes, 100000, 1u << 30);
+    assert_in_range(process_use(&process).private_bytes, 100000, 1u << 30);
     process_kill(&process);
-    assert_int_equal(process_use(&process).resident_bytes, 0);
+    assert_int_equal(process_use(&process).private_bytes, 0);
     process_clean_up();
 }
 

@@ -420,6 +420,38 @@ tokens_of_unknown_roots_are_checked_only_so_often(void **state)
     finish(&fixture);
 }
 
+/* Hundreds of tokens with a root each, shown by connections that may have few of them checked: afterwards one such
+ * connection may show them all, for the server remembers what it has checked while its tables grow. */
+static void
+many_tokens_that_were_shown_before_are_known_again(void **state)
+{
+    enum { CONNECTIONS = 8, EACH = 50 };
+    static uint8_t token[CONNECTIONS * EACH][TOKEN_MOST];
+    struct fixture fixture;
+    struct wire wire;
+    usher_join_reply reply;
+    usher_token_body body;
+    size_t size = 0;
+    (void)state;
+
+    start(&fixture, "--verify-max", "50", NULL);
+    join(&fixture.gateway, 1, &reply);
+    assert_true(usher_token_body_decode(reply.token, USHER_TOKEN_BODY_SIZE, &body));
+    for (unsigned i = 0; i < CONNECTIONS * EACH; i++) {
+        body.position = 100 + i;
+        size = mint(fixture.service_key, 1, &body, token[i]);
+    }
+    for (unsigned first = 0; first <= CONNECTIONS * EACH; first += EACH) {
+        bool all = first == CONNECTIONS * EACH; /* the last connection */
+        assert_true(wire_open(&wire, fixture.server.port));
+        assert_int_equal(wire_login(&wire, fixture.server.admin_key), USHER_OK);
+        for (unsigned i = all ? 0 : first; i < (all ? first : first + EACH); i++)
+            assert_int_equal(place(&wire, token[i], size), USHER_TOKEN_EXPIRED); /* judged: nobody has that place */
+        wire_close(&wire);
+    }
+    finish(&fixture);
+}
+
 /* --- receipts
  * --------------------------------------------------------------------------------------------------------- */
 struct purchase {
@@ -693,6 +725,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_well_signed_token_for_a_place_that_is_not_there_is_expired),
         cmocka_unit_test(a_token_and_the_user_beside_it_must_fit),
         cmocka_unit_test(tokens_of_unknown_roots_are_checked_only_so_often),
+        cmocka_unit_test(many_tokens_that_were_shown_before_are_known_again),
         cmocka_unit_test(a_purchase_ends_with_a_signed_receipt),
         cmocka_unit_test(a_retried_payment_gets_its_first_answer_with_a_good_receipt),
         cmocka_unit_test(a_receipt_that_is_asked_for_alone_has_an_empty_path),

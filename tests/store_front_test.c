@@ -146,6 +146,40 @@ what_waits_is_read_as_if_it_were_carried_over(void **state)
     help_folder_remove(&folder);
 }
 
+/* S5: a batch that is taken back takes back its own rows and drops alone, not those that wait; rows that somebody has read in
+ * between are no exception. */
+static void
+what_waits_outlives_a_batch_that_is_taken_back(void **state)
+{
+    struct help_folder folder;
+    struct help_random random = {11}, others = {12};
+    unsigned waited = 0;
+    (void)state;
+
+    help_folder_make(&folder);
+    struct store *store = open_store(&folder);
+    for (unsigned batch = 0; batch < 60; batch++) {
+        help_batch(store, &random, CHANGES);
+        waited += !store_is_settled(store);
+        uint64_t picture = batch % 2 == 0 ? help_picture(store) : 0;
+        assert_true(store_begin(store));
+        help_change(store, &others, CHANGES);
+        if (batch % 3 != 0)
+            (void)help_picture(store);
+        store_undo(store);
+        if (picture != 0)
+            assert_int_equal(help_picture(store), picture);
+    }
+    assert_true(waited > 0);
+    assert_int_equal(store_digest(store), store_digest_recount(store));
+    uint64_t picture = help_picture(store);
+    store_close(store);
+    store = open_store(&folder);
+    assert_int_equal(help_picture(store), picture);
+    store_close(store);
+    help_folder_remove(&folder);
+}
+
 /* X3: a batch that is larger than the whole front goes to LMDB, behind what waits. */
 static void
 a_batch_that_has_no_room_goes_to_lmdb(void **state)
@@ -498,6 +532,7 @@ main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches_of_a_killed_process_are_carried_over),
         cmocka_unit_test(what_waits_is_read_as_if_it_were_carried_over),
+        cmocka_unit_test(what_waits_outlives_a_batch_that_is_taken_back),
         cmocka_unit_test(a_batch_that_has_no_room_goes_to_lmdb),
         cmocka_unit_test(an_instance_that_comes_sees_everything_and_so_does_the_first),
         cmocka_unit_test(a_commit_whose_process_died_before_lmdb_told_of_it_is_followed),

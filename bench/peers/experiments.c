@@ -127,8 +127,8 @@ measure_many_reserve(struct system *system, const struct experiments_plan *plan,
     return measure_many(system, JOB_RESERVE, plan, value, why);
 }
 
-/* What a server's memory grows by with each connection that is open and has been used: before any other experiment has
- * made it take memory for connections that are gone. */
+/* What a server's own memory grows by with each connection that is open and has been used: before any other experiment
+ * has made it take memory for connections that are gone. */
 static bool
 measure_idle(struct system *system, const struct experiments_plan *plan, double *value, char *why)
 {
@@ -138,10 +138,10 @@ measure_idle(struct system *system, const struct experiments_plan *plan, double 
     (void)plan;
     if (!let_go(system, why))
         return false;
-    uint64_t before = system_use(system).resident_bytes;
+    uint64_t before = system_use(system).private_bytes;
     if (!drive_one(system, &run, why))
         return false;
-    uint64_t after = system_use(system).resident_bytes;
+    uint64_t after = system_use(system).private_bytes;
     *value = after > before ? (double)(after - before) / many() : 0;
     return let_go(system, why);
 }

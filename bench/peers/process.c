@@ -332,7 +332,6 @@ add_use(pid_t pid, struct process_use *use)
 {
     char path[PROCESS_PATH_MOST], text[512];
     unsigned long user = 0, kernel = 0;
-    long pages = 0;
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     FILE *file = fopen(path, "re");
@@ -343,12 +342,25 @@ add_use(pid_t pid, struct process_use *use)
     text[size] = '\0';
     const char *after = strrchr(text, ')');
     if (after == NULL || sscanf(after + 1,
-                                " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u "
-                                "%*u %ld",
-                                &user, &kernel, &pages) != 3)
+                                " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                                &user, &kernel) != 2)
         return;
     use->cpu_seconds += (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
-    use->resident_bytes += (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void
+add_memory(pid_t pid, struct process_use *use)
+{
+    char path[PROCESS_PATH_MOST];
+    unsigned long resident = 0, shared = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    if (fscanf(file, "%*u %lu %lu", &resident, &shared) == 2)
+        use->private_bytes += (uint64_t)(resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+    fclose(file);
 }
 
 struct process_use
@@ -362,8 +374,11 @@ process_use(const struct process *process)
         return use;
     count = children_of(process->pid, children, CHILDREN_MOST);
     add_use(process->pid, &use);
-    for (unsigned i = 0; i < count; i++)
+    add_memory(process->pid, &use);
+    for (unsigned i = 0; i < count; i++) {
         add_use(children[i], &use);
+        add_memory(children[i], &use);
+    }
     return use;
 }
 

@@ -48,7 +48,7 @@ void process_kill(struct process *process);
 /* What it and its children have used so far. */
 struct process_use {
     double cpu_seconds;
-    uint64_t resident_bytes; /* what is shared among them counts once for each */
+    uint64_t private_bytes; /* of memory: neither files' pages, which come and go as the disk is used, nor shared ones */
 };
 struct process_use process_use(const struct process *process);
 

@@ -79,8 +79,25 @@ buffer_consume(struct net_buffer *buffer, size_t size)
 }
 
 /* --- opening and closing ------------------------------------------------------------------------------- */
-static void on_readable(evutil_socket_t fd, short what, void *argument);
-static void on_writable(evutil_socket_t fd, short what, void *argument);
+static void on_ready(evutil_socket_t fd, short what, void *argument);
+
+/* Wait for what the socket is to be ready for: EV_READ, EV_WRITE, both or neither. One event has to do, for libevent's
+ * takes 128 bytes, and only a socket that is full waits for two things. */
+static void
+wait_for(struct connection *connection, short what)
+{
+    if (connection->waits_for == what)
+        return;
+    event_del(&connection->event); /* which takes a wake back as well */
+    connection->waits_for = what;
+    if (what != 0) {
+        event_assign(&connection->event, connection->net->base, connection->fd, (short)(what | EV_PERSIST), on_ready,
+                     connection);
+        connection->doomed |= event_add(&connection->event, NULL) != 0;
+    }
+    if (connection->woken)
+        event_active(&connection->event, EV_READ, 0);
+}
 
 struct connection *
 connection_open(struct net *net, int fd, bool counted)
@@ -95,12 +112,12 @@ connection_open(struct net *net, int fd, bool counted)
     connection->counted = counted;
     connection->opened_at_ms = net_now(net);
     connection->read_at_ms = connection->opened_at_ms;
-    event_assign(&connection->read_event, net->base, fd, EV_READ | EV_PERSIST, on_readable, connection);
-    event_assign(&connection->write_event, net->base, fd, EV_WRITE | EV_PERSIST, on_writable, connection);
-    if (event_add(&connection->read_event, NULL) != 0) {
+    event_assign(&connection->event, net->base, fd, EV_READ | EV_PERSIST, on_ready, connection);
+    if (event_add(&connection->event, NULL) != 0) {
         free(connection);
         return NULL;
     }
+    connection->waits_for = EV_READ;
     connection->next = net->connections;
     if (connection->next != NULL)
         connection->next->previous = connection;
@@ -119,8 +136,7 @@ connection_cut(struct connection *connection, const char *reason)
     net->config.log(LOG_DEBUG, "closed", "connection=%llu client=%u reason=%s", (unsigned long long)connection->number,
                     (unsigned)connection->client_no, reason);
     watch_drop_all(connection);
-    event_del(&connection->read_event);
-    event_del(&connection->write_event);
+    event_del(&connection->event);
     close(connection->fd);
     connection->fd = -1;
     connection->state = CONNECTION_DEAD;
@@ -144,6 +160,7 @@ connection_bury_dead(struct net *net)
         net->graveyard = connection->next;
         buffer_free(&connection->input);
         buffer_free(&connection->output);
+        hello_forget(connection);
         free(connection);
     }
 }
@@ -158,6 +175,7 @@ make_dirty(struct connection *connection)
     connection->dirty = true;
     connection->next_dirty = net->dirty;
     net->dirty = connection;
+    net->dirty_count++;
 }
 
 void
@@ -202,7 +220,7 @@ discard(struct connection *connection)
             connection_cut(connection, "ended");
         } else {
             connection->ended = true;
-            event_del(&connection->read_event);
+            wait_for(connection, connection->waits_for & EV_WRITE);
         }
         return;
     }
@@ -336,13 +354,10 @@ connection_take(struct connection *connection)
 }
 
 static void
-on_readable(evutil_socket_t fd, short what, void *argument)
+read_ready(struct connection *connection)
 {
-    struct connection *connection = argument;
     struct net *net = connection->net;
 
-    (void)fd;
-    (void)what;
     stages_begin(net->config.stages);
     if (connection->state >= CONNECTION_CLOSING) {
         discard(connection);
@@ -354,11 +369,12 @@ on_readable(evutil_socket_t fd, short what, void *argument)
     connection_take(connection);
     return_input(connection);
     if (connection->paused || connection->ended)
-        event_del(&connection->read_event);
+        wait_for(connection, connection->waits_for & EV_WRITE);
     if (connection->ended && !connection->paused)
         connection_end(connection);
-    /* Leave the other ready sockets to the next turn once this one is half full, so that BUSY is for floods only. */
-    if (net->pending_count * 2 >= net->config.limits.turn_max)
+    /* Leave the other ready sockets to the next turn once this one is half full, so that BUSY is for floods only, and
+     * once as many have something to send, for what thousands of HELLOs are answered takes memory until it is sent. */
+    if (net->pending_count * 2 >= net->config.limits.turn_max || net->dirty_count * 2 >= net->config.limits.turn_max)
         event_base_loopbreak(net->base);
 }
 
@@ -488,9 +504,10 @@ resume(struct connection *connection)
         return;
     connection->paused = false;
     if (!connection->ended)
-        event_add(&connection->read_event, NULL);
+        wait_for(connection, connection->waits_for | EV_READ);
     /* Whole frames may be in the buffer already, which no socket event would tell. */
-    event_active(&connection->read_event, EV_READ, 0);
+    connection->woken = true;
+    event_active(&connection->event, EV_READ, 0);
 }
 
 /* The output has shrunk: who waited for that goes on. */
@@ -526,8 +543,7 @@ flush(struct connection *connection)
         if (sent < 0 && errno == EAGAIN) {
             if (connection->output_since_ms == 0)
                 connection->output_since_ms = net_now(connection->net);
-            event_add(&connection->write_event, NULL);
-            connection->writes_late = true;
+            wait_for(connection, connection->waits_for | EV_WRITE);
             go_on(connection);
             return;
         }
@@ -540,9 +556,7 @@ flush(struct connection *connection)
         connection->output_since_ms = buffer_size(output) > 0 ? net_now(connection->net) : 0;
     }
     buffer_free(output);
-    if (connection->writes_late)
-        event_del(&connection->write_event);
-    connection->writes_late = false;
+    wait_for(connection, connection->waits_for & EV_READ);
     if (connection->state == CONNECTION_CLOSING && connection->in_flight == 0)
         linger(connection);
     else
@@ -550,13 +564,16 @@ flush(struct connection *connection)
 }
 
 static void
-on_writable(evutil_socket_t fd, short what, void *argument)
+on_ready(evutil_socket_t fd, short what, void *argument)
 {
     struct connection *connection = argument;
 
     (void)fd;
-    (void)what;
-    flush(connection);
+    connection->woken = false;
+    if (what & EV_WRITE)
+        flush(connection);
+    if ((what & EV_READ) && connection->state != CONNECTION_DEAD)
+        read_ready(connection);
 }
 
 void
@@ -568,6 +585,7 @@ connection_flush_all(struct net *net)
         struct connection *connection = net->dirty;
         net->dirty = connection->next_dirty;
         connection->dirty = false;
+        net->dirty_count--;
         if (connection->state < CONNECTION_LINGERING)
             flush(connection);
     }

@@ -13,7 +13,8 @@ add_connections(const struct net *net, usher_figures_reply *reply)
     snprintf(row->name, sizeof row->name, "connections");
     for (const struct connection *connection = net->connections; connection != NULL; connection = connection->next) {
         row->count++;
-        row->bytes += sizeof *connection + connection->input.room + connection->output.room;
+        row->bytes += sizeof *connection + connection->input.room + connection->output.room +
+                      (connection->handshake == NULL ? 0 : sizeof *connection->handshake);
     }
 }
 

@@ -7,6 +7,7 @@
 #include "server/net/inside.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -45,6 +46,7 @@ challenge(struct connection *connection, uint32_t request_no, const usher_hello_
     const struct net_limits *limits = &net->config.limits;
     const usher_frame frame = {.opcode = USHER_OPCODE_HELLO, .request_no = request_no};
     uint64_t used_ms = net_now(net) - connection->opened_at_ms;
+    usher_hello_reply reply = {0};
     uint8_t digest[32];
 
     if (hello->frame_max < USHER_FRAME_MAX) {
@@ -52,28 +54,37 @@ challenge(struct connection *connection, uint32_t request_no, const usher_hello_
         connection_refuse(connection, USHER_OPCODE_HELLO, request_no, USHER_FIELD_INVALID, &refusal);
         return;
     }
-    usher_hello_reply *reply = &connection->challenge;
-    memset(reply, 0, sizeof *reply);
-    connection->hello = *hello;
-    memcpy(reply->server_key.bytes, net->config.secret_key + 32, sizeof reply->server_key.bytes);
-    randombytes_buf(reply->server_nonce.bytes, sizeof reply->server_nonce.bytes);
-    reply->frame_max = (uint32_t)limits->frame_max;
-    reply->in_flight_max = (uint32_t)limits->in_flight_max;
-    reply->hello_ms = (uint32_t)(used_ms < limits->hello_ms ? limits->hello_ms - used_ms : 0);
-    usher_handshake_digest(USHER_HANDSHAKE_SERVER, hello, reply, digest);
-    crypto_sign_detached(reply->signature.bytes, NULL, digest, sizeof digest, net->config.secret_key);
+    struct handshake *handshake = malloc(sizeof *handshake);
+    if (handshake == NULL) {
+        connection_cut(connection, "no_memory");
+        return;
+    }
+    memcpy(reply.server_key.bytes, net->config.secret_key + 32, sizeof reply.server_key.bytes);
+    randombytes_buf(reply.server_nonce.bytes, sizeof reply.server_nonce.bytes);
+    reply.frame_max = (uint32_t)limits->frame_max;
+    reply.in_flight_max = (uint32_t)limits->in_flight_max;
+    reply.hello_ms = (uint32_t)(used_ms < limits->hello_ms ? limits->hello_ms - used_ms : 0);
+    usher_handshake_digest(USHER_HANDSHAKE_SERVER, hello, &reply, digest);
+    crypto_sign_detached(reply.signature.bytes, NULL, digest, sizeof digest, net->config.secret_key);
+    handshake->client_key = hello->client_key;
+    usher_handshake_digest(USHER_HANDSHAKE_CLIENT, hello, &reply, handshake->authenticate_digest);
+    usher_handshake_digest(USHER_HANDSHAKE_ENROL, hello, &reply, handshake->enrol_digest);
+    connection->handshake = handshake;
     connection->state = CONNECTION_CHALLENGED;
-    connection_reply(connection, &frame, usher_message_of(USHER_OPCODE_HELLO)->reply, reply);
+    connection_reply(connection, &frame, usher_message_of(USHER_OPCODE_HELLO)->reply, &reply);
+}
+
+void
+hello_forget(struct connection *connection)
+{
+    free(connection->handshake);
+    connection->handshake = NULL;
 }
 
 static bool
-signature_fits(const struct connection *connection, usher_handshake_side side, const usher_signature *signature)
+signature_fits(const struct connection *connection, const uint8_t digest[32], const usher_signature *signature)
 {
-    uint8_t digest[32];
-
-    usher_handshake_digest(side, &connection->hello, &connection->challenge, digest);
-    return crypto_sign_verify_detached(signature->bytes, digest, sizeof digest, connection->hello.client_key.bytes) ==
-           0;
+    return crypto_sign_verify_detached(signature->bytes, digest, 32, connection->handshake->client_key.bytes) == 0;
 }
 
 /* --- AUTHENTICATE ----------------------------------------------------------------------------------------- */
@@ -86,6 +97,7 @@ make_ready(struct connection *connection, const struct client_record *client)
     connection->role = client->role;
     connection->channel = client->channel;
     connection->client_no = (uint32_t)client->client_no;
+    hello_forget(connection);
     net->config.log(LOG_DEBUG, "client", "connection=%llu client=%u role=%u", (unsigned long long)connection->number,
                     (unsigned)connection->client_no, (unsigned)connection->role);
 }
@@ -109,12 +121,12 @@ authenticate(struct connection *connection, uint32_t request_no, const usher_aut
     struct store *store = connection->net->config.store;
     usher_authenticate_reply reply = {0};
 
-    if (!signature_fits(connection, USHER_HANDSHAKE_CLIENT, &request->signature)) {
+    if (!signature_fits(connection, connection->handshake->authenticate_digest, &request->signature)) {
         deny(connection, frame.opcode, request_no, USHER_SIGNATURE_WRONG);
         return;
     }
     (void)store_follow(store); /* it may have been enrolled or revoked at another instance, a moment ago */
-    uint64_t client_no = store_find_client(store, &connection->hello.client_key);
+    uint64_t client_no = store_find_client(store, &connection->handshake->client_key);
     const struct client_record *client = client_no == 0 ? NULL : store_see_client(store, client_no);
     if (client == NULL || client->state != USHER_CLIENT_STATE_ENROLLED) {
         bool revoked = client != NULL && client->state == USHER_CLIENT_STATE_REVOKED;
@@ -141,11 +153,11 @@ hello_answer(struct connection *connection, const usher_message *message, uint32
 usher_result
 hello_check_enrol(const struct connection *connection, const usher_enrol_request *request, unsigned *field_no)
 {
-    if (memcmp(&request->client_key, &connection->hello.client_key, sizeof request->client_key) != 0) {
+    if (memcmp(&request->client_key, &connection->handshake->client_key, sizeof request->client_key) != 0) {
         *field_no = FIELD_CLIENT_KEY;
         return USHER_FIELD_INVALID;
     }
-    if (!signature_fits(connection, USHER_HANDSHAKE_ENROL, &request->signature))
+    if (!signature_fits(connection, connection->handshake->enrol_digest, &request->signature))
         return USHER_SIGNATURE_WRONG;
     return USHER_OK;
 }
@@ -170,7 +182,7 @@ hello_enrolled(struct connection *connection, uint16_t result, const uint8_t *bo
     /* A first answer that is given again may be of long ago: what counts is the client as it is now. */
     const struct client_record *client = store_see_client(net->config.store, reply.client_id);
     bool same = client != NULL && client->state == USHER_CLIENT_STATE_ENROLLED &&
-                memcmp(&client->client_key, &connection->hello.client_key, sizeof client->client_key) == 0;
+                memcmp(&client->client_key, &connection->handshake->client_key, sizeof client->client_key) == 0;
     if (same)
         make_ready(connection, client);
     else

@@ -53,19 +53,29 @@ enum connection_state {
     CONNECTION_DEAD
 };
 
+/* What a connection has to remember until it has proved its key. */
+struct handshake {
+    usher_key client_key;
+    uint8_t authenticate_digest[32], enrol_digest[32]; /* what the client signs, one way or the other */
+};
+
+/* Ten thousand are open and idle: what one doesn't need for long is not in here, but behind a pointer while it lasts. */
 struct connection {
     struct net *net;
     struct connection *previous, *next; /* all connections; when DEAD, next is the graveyard's */
     struct connection *next_dirty;      /* those that have something to send at the turn's end */
     uint64_t number;                    /* for the log */
+    struct event event;  /* the socket: there is something to read, or, when it was full, room to write */
     int fd;
-    enum connection_state state;
-    bool counted; /* against connections_max; one that was turned away is not */
+    short waits_for; /* EV_READ, EV_WRITE, both or neither */
+    bool woken;      /* the event will come although the socket is quiet */
+    bool counted;    /* against connections_max; one that was turned away is not */
     bool dirty;
     bool paused; /* whole frames may be in the input, but the output has to shrink first */
     bool ended;  /* the client has sent its end */
-    bool writes_late; /* its socket was full: write_event waits for room */
-    struct event read_event, write_event;
+    bool stale;  /* some subscriptions were not told something because the output was too full */
+    bool doomed; /* there was no memory for it: the sweep cuts it */
+    enum connection_state state;
     struct net_buffer input, output;
     uint32_t in_flight; /* requests that are not answered yet */
     uint32_t commands;  /* of these, commands and subscriptions: what the turn's queries have to come after */
@@ -77,18 +87,14 @@ struct connection {
     uint64_t output_since_ms; /* when sending last made progress, while something is unsent */
     uint64_t linger_since_ms;
     uint64_t verify_since_ms; /* the second in which verify_count is counted */
-    uint64_t verify_count;
+    uint32_t verify_count;
     /* Who it is, once READY. */
-    uint8_t role;
-    uint16_t channel;
     uint32_t client_no;
+    uint16_t channel;
+    uint8_t role;
     struct subscription *subscriptions;
     uint64_t subscription_count;
-    bool stale;  /* some of them were not told something because the output was too full */
-    bool doomed; /* there was no memory for a push: the sweep cuts it */
-    /* The handshake. */
-    usher_hello_request hello;
-    usher_hello_reply challenge;
+    struct handshake *handshake; /* from HELLO until READY, else NULL */
 };
 
 /* A request of this turn that has climbed every rung. */
@@ -117,6 +123,7 @@ struct net {
     struct event *signal_events[2];
 
     struct connection *connections, *graveyard, *dirty;
+    uint64_t dirty_count;
     struct net_buffer spare;   /* lent to one connection at a time, so that idle ones own no input buffer */
     uint64_t connection_count; /* those that are counted */
     uint64_t turned_away_count;
@@ -252,6 +259,8 @@ usher_result hello_check_enrol(const struct connection *connection, const usher_
                                unsigned *field_no);
 /* What an ENROL came to. */
 void hello_enrolled(struct connection *connection, uint16_t result, const uint8_t *body, size_t body_size);
+/* The handshake is over, one way or the other. */
+void hello_forget(struct connection *connection);
 
 /* --- proof.c --- */
 struct proof_known *proof_open(uint64_t tokens_most, uint64_t roots_most); /* NULL without memory */

@@ -7,7 +7,9 @@
  *
  * What is remembered is a mark of 128 bits: SipHash of the token, or of everything that the root's signature covers and
  * the signature. Its key is drawn at the start and no mark ever leaves, so nobody outside can aim at a place or find a
- * second token with the same mark. The tables have a fixed size; a new mark takes the place of another of its bucket.
+ * second token with the same mark. A table takes memory as it fills: whenever there are more marks than buckets one
+ * bucket is split into two, the next in turn, so that nobody waits while all are moved. From its bound on a new mark takes
+ * the place of another of its bucket, which before that hardly one in a hundred has to.
  * Checks of unknown roots are counted per connection and second, so that made-up tokens cannot take the loop's time. */
 #include "server/net/inside.h"
 
@@ -26,9 +28,10 @@ struct bucket {
 };
 
 struct marks {
-    uint64_t bucket_mask;
+    struct bucket *buckets; /* bucket_most of them; the system gives the memory for one when it is first written to */
+    uint64_t bucket_most, bucket_count, count;
+    uint64_t mask;   /* of a mark's number, to find its bucket; one bit less leads to those that are not split yet */
     uint32_t victim; /* which place of a full bucket goes next */
-    struct bucket *buckets;
 };
 
 struct proof_known {
@@ -41,12 +44,11 @@ _Static_assert(crypto_shorthash_siphashx24_BYTES == MARK_SIZE, "a mark is a hash
 static bool
 marks_open(struct marks *marks, uint64_t most)
 {
-    uint64_t bucket_count = 1;
-
-    while (bucket_count * 2 * BUCKET_SIZE <= most)
-        bucket_count *= 2;
-    marks->bucket_mask = bucket_count - 1;
-    marks->buckets = calloc(bucket_count, sizeof *marks->buckets);
+    marks->bucket_most = 1;
+    while (marks->bucket_most * 2 * BUCKET_SIZE <= most)
+        marks->bucket_most *= 2;
+    marks->bucket_count = 1;
+    marks->buckets = calloc(marks->bucket_most, sizeof *marks->buckets);
     return marks->buckets != NULL;
 }
 
@@ -92,10 +94,28 @@ make_root_mark(const struct proof_known *known, uint16_t key_id, uint16_t leaf_c
 static struct bucket *
 bucket_of(const struct marks *marks, const uint8_t mark[MARK_SIZE])
 {
-    uint64_t number;
+    uint64_t at;
 
-    memcpy(&number, mark, sizeof number);
-    return &marks->buckets[number & marks->bucket_mask];
+    memcpy(&at, mark, sizeof at);
+    at &= marks->mask;
+    return &marks->buckets[at < marks->bucket_count ? at : at & (marks->mask >> 1)];
+}
+
+/* One bucket more: half of another's marks, more or less. */
+static void
+split_next(struct marks *marks)
+{
+    uint64_t made = marks->bucket_count++;
+
+    if (made > marks->mask)
+        marks->mask = marks->mask * 2 + 1;
+    struct bucket *from = &marks->buckets[made & (marks->mask >> 1)], *to = &marks->buckets[made];
+    for (int i = 0; i < BUCKET_SIZE; i++) {
+        if (bucket_of(marks, from->marks[i]) != to)
+            continue;
+        memcpy(to->marks[i], from->marks[i], MARK_SIZE);
+        memset(from->marks[i], 0, MARK_SIZE);
+    }
 }
 
 static bool
@@ -119,10 +139,13 @@ remember(struct marks *marks, const uint8_t mark[MARK_SIZE])
     for (int i = 0; i < BUCKET_SIZE; i++) {
         if (sodium_is_zero(bucket->marks[i], MARK_SIZE)) {
             place = &bucket->marks[i];
+            marks->count++;
             break;
         }
     }
     memcpy(*place, mark, MARK_SIZE);
+    if (marks->count > marks->bucket_count && marks->bucket_count < marks->bucket_most)
+        split_next(marks);
 }
 
 void

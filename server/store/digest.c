@@ -68,7 +68,13 @@ digest_settle(struct store *store)
     store->history->digest_change = 0;
 }
 
-/* A row that came and went in this batch counts neither way. Keys of what is ever dropped count up. */
+static uint64_t
+check_of_row(const struct history *history, unsigned number, const struct history_row *row)
+{
+    return digest_check(number, row->key, history_row_bytes(history, row), row->size);
+}
+
+/* A row that came and went in this batch counts neither way. */
 static uint64_t
 change_of_history(const struct history *history, unsigned index)
 {
@@ -76,18 +82,12 @@ change_of_history(const struct history *history, unsigned index)
     unsigned number = HISTORY_FIRST + index;
     uint64_t change = 0;
 
-    for (size_t at = 0; at < table->appended_count; at++) {
-        const struct history_row *row = table->appended[at];
-
-        if (!row->gone)
-            change += digest_check(number, row->key, row->bytes, row->size);
-    }
-    for (size_t at = 0; at < table->dropped_count; at++) {
-        const struct history_row *row = table->dropped[at].row;
-
-        if (row != NULL && (table->appended_count == 0 || row->key < table->appended[0]->key))
-            change -= digest_check(number, row->key, row->bytes, row->size);
-    }
+    for (size_t at = table->batch; at < table->count; at++)
+        if (!table->rows[at].gone)
+            change += check_of_row(history, number, &table->rows[at]);
+    for (size_t at = 0; at < table->dropped_count; at++)
+        if (table->dropped[at].row < table->batch) /* not HISTORY_NO_ROW either */
+            change -= check_of_row(history, number, &table->rows[table->dropped[at].row]);
     return change;
 }
 

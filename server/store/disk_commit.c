@@ -112,17 +112,18 @@ write_history_table(struct store *store, unsigned index)
     struct disk *disk = store->disk;
     const struct history_table *table = &store->history->table[index];
 
-    for (size_t at = 0; at < table->appended_count; at++) {
-        const struct history_row *row = table->appended[at];
+    for (size_t at = table->batch; at < table->count; at++) {
+        const struct history_row *row = &table->rows[at];
+        const uint8_t *bytes = history_row_bytes(store->history, row);
         int error;
 
         if (row->gone)
             continue;
-        error = disk_put_number(disk, disk->write, HISTORY_FIRST + index, row->key, row->bytes, row->size,
+        error = disk_put_number(disk, disk->write, HISTORY_FIRST + index, row->key, bytes, row->size,
                                 index == HISTORY_INDEX_ENDED ? MDB_NOOVERWRITE : MDB_APPEND);
         if (error != 0)
             return error;
-        store->history->digest_change += digest_check(HISTORY_FIRST + index, row->key, row->bytes, row->size);
+        store->history->digest_change += digest_check(HISTORY_FIRST + index, row->key, bytes, row->size);
     }
     for (size_t at = 0; at < table->dropped_count; at++) {
         int error = drop_history_row(store, index, table->dropped[at].key);

@@ -13,7 +13,7 @@
  * reads it (the history consumer, backup, check) knows nothing of the front.
  *
  *     payload    struct batch_kept | value of the journal | row, row ...
- *     row        struct row_kept | its bytes, or none when the row goes
+ *     row        struct history_kept | its bytes, or none when the row goes
  *
  * A record names the digests of all records and history before and after it. One that does not go on from where LMDB
  * stands is not applied: it belongs to another store, or to another life of this one. */
@@ -33,13 +33,6 @@ struct batch_kept {
     uint64_t records_before, history_before;
     uint64_t records, history;
     uint64_t value_size;
-};
-
-#define ROW_GOES UINT32_MAX
-struct row_kept {
-    uint32_t table;
-    uint32_t size;
-    uint64_t key;
 };
 
 /* What the meta table says of the file. */
@@ -77,7 +70,7 @@ take_dropped(struct store *store)
             uint64_t number = table->dropped[at].key;
             MDB_val key = {sizeof number, &number}, value;
 
-            if (table->dropped[at].row != NULL)
+            if (table->dropped[at].row != HISTORY_NO_ROW)
                 continue;
             if (txn == NULL && (txn = disk_read_begin(store)) == NULL)
                 return EIO; /* its fault is kept already */
@@ -92,25 +85,18 @@ take_dropped(struct store *store)
     return error;
 }
 
+/* What came and went in this batch is put and taken out again. */
 static void
-keep_rows(const struct store *store, unsigned index, struct bytes *bytes)
+keep_rows(const struct history *history, struct bytes *bytes)
 {
-    const struct history_table *table = &store->history->table[index];
+    bytes_add(bytes, history->bytes.data + history->batch, history->bytes.size - history->batch);
+    for (unsigned index = 0; index < HISTORY_TABLES; index++)
+        for (size_t at = 0; at < history->table[index].dropped_count; at++) {
+            const struct history_kept kept = {HISTORY_FIRST + index, HISTORY_ROW_GOES,
+                                              history->table[index].dropped[at].key};
 
-    for (size_t at = 0; at < table->appended_count; at++) {
-        const struct history_row *row = table->appended[at];
-
-        if (row->gone)
-            continue;
-        const struct row_kept kept = {HISTORY_FIRST + index, (uint32_t)row->size, row->key};
-        bytes_add(bytes, &kept, sizeof kept);
-        bytes_add(bytes, row->bytes, row->size);
-    }
-    for (size_t at = 0; at < table->dropped_count; at++) {
-        const struct row_kept kept = {HISTORY_FIRST + index, ROW_GOES, table->dropped[at].key};
-
-        bytes_add(bytes, &kept, sizeof kept);
-    }
+            bytes_add(bytes, &kept, sizeof kept);
+        }
 }
 
 static void
@@ -129,8 +115,7 @@ keep_batch(struct store *store, struct bytes *bytes)
     bytes->size = 0;
     bytes_add(bytes, &kept, sizeof kept);
     bytes_add(bytes, value->data, value->size);
-    for (unsigned index = 0; index < HISTORY_TABLES; index++)
-        keep_rows(store, index, bytes);
+    keep_rows(history, bytes);
 }
 
 enum disk_front_outcome
@@ -164,7 +149,7 @@ disk_front_commit(struct store *store)
 static int
 carry_row(struct disk *disk, MDB_txn *txn, struct reading *reading)
 {
-    struct row_kept row;
+    struct history_kept row;
     int error;
 
     if (reading->left < sizeof row)
@@ -174,7 +159,7 @@ carry_row(struct disk *disk, MDB_txn *txn, struct reading *reading)
     reading->left -= sizeof row;
     if (row.table < HISTORY_FIRST || row.table >= HISTORY_FIRST + HISTORY_TABLES)
         return MDB_CORRUPTED;
-    if (row.size == ROW_GOES) {
+    if (row.size == HISTORY_ROW_GOES) {
         error = disk_del_number(disk, txn, row.table, row.key);
         return error == MDB_NOTFOUND ? 0 : error;
     }

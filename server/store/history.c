@@ -84,7 +84,7 @@ hash_of_row(const struct history *history, const struct history_row *row)
 {
     struct answer_row answer;
 
-    memcpy(&answer, row->bytes, answer_least);
+    memcpy(&answer, history_row_bytes(history, row), answer_least);
     return history_answer_hash(history, answer.scope, &answer.request_id);
 }
 
@@ -110,22 +110,61 @@ history_forget_answer(struct history *history, uint64_t answer_no, uint64_t scop
 }
 
 /* --- rows ------------------------------------------------------------------------------------- */
-static struct history_row *
-row_of(const struct history_table *table, uint64_t key)
+/* Keys that count up, nearly always by one. */
+static size_t
+find_counted(const struct history_table *table, uint64_t key)
 {
-    return (struct history_row *)(uintptr_t)map_get(&table->rows, store_mix(key));
+    size_t low = 0, high = table->count;
+
+    if (high == 0 || key < table->rows[0].key)
+        return HISTORY_NO_ROW;
+    if (key - table->rows[0].key < high && table->rows[key - table->rows[0].key].key == key)
+        return (size_t)(key - table->rows[0].key);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (table->rows[middle].key == key)
+            return middle;
+        if (table->rows[middle].key < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return HISTORY_NO_ROW;
 }
 
-static void
-row_add(struct history_table *table, struct history_row *row)
+/* Few look for the end of a reservation while it is in memory, so they are put into the map by who does. */
+static size_t
+find_ended(struct history *history, uint64_t key)
 {
-    map_add(&table->rows, store_mix(row->key), (uint64_t)(uintptr_t)row);
+    const struct history_table *table = &history->table[HISTORY_INDEX_ENDED];
+
+    for (; history->ended_known < table->count; history->ended_known++)
+        map_add(&history->ended, store_mix(table->rows[history->ended_known].key), history->ended_known + 1);
+    return (size_t)(map_get(&history->ended, store_mix(key)) - 1);
 }
 
-static void
-row_take(struct history_table *table, struct history_row *row)
+/* The place of a row that is in memory and not gone. */
+static size_t
+find_row(struct history *history, unsigned index, uint64_t key)
 {
-    map_remove(&table->rows, store_mix(row->key), (uint64_t)(uintptr_t)row);
+    const struct history_table *table = &history->table[index];
+    size_t row = index == HISTORY_INDEX_ENDED ? find_ended(history, key) : find_counted(table, key);
+
+    return row == HISTORY_NO_ROW || table->rows[row].gone ? HISTORY_NO_ROW : row;
+}
+
+/* Take back the rows from this one on. */
+static void
+forget_rows(struct history *history, unsigned index, size_t from)
+{
+    struct history_table *table = &history->table[index];
+
+    if (index == HISTORY_INDEX_ENDED)
+        for (; history->ended_known > from; history->ended_known--)
+            map_remove(&history->ended, store_mix(table->rows[history->ended_known - 1].key), history->ended_known);
+    table->count = from;
+    table->batch = table->batch < from ? table->batch : from;
 }
 
 void
@@ -133,37 +172,33 @@ history_append(struct history *history, unsigned index, const void *given)
 {
     struct history_table *table = &history->table[index];
     size_t size = history_kinds[index].size(given);
-    struct history_row *row;
+    struct history_kept kept = {history_kinds[index].number, (uint32_t)size, 0};
 
     assert(size <= history_kinds[index].row_size);
-    row = store_take(sizeof *row + size);
-    memcpy(&row->key, given, sizeof row->key);
-    memcpy(row->bytes, given, size);
-    row->size = size;
-    row->gone = false;
+    memcpy(&kept.key, given, sizeof kept.key);
     /* All but the ends of reservations count up. */
-    assert(index == HISTORY_INDEX_ENDED ? row_of(table, row->key) == NULL
-                                        : table->appended_count == 0 ||
-                                              row->key > table->appended[table->appended_count - 1]->key);
-    row_add(table, row);
-    table->appended =
-        store_grow(table->appended, &table->appended_room, table->appended_count + 1, sizeof *table->appended);
-    table->appended[table->appended_count++] = row;
-    if (index == HISTORY_INDEX_ANSWER)
-        map_add(&history->answers, hash_of_row(history, row), row->key);
+    assert(index == HISTORY_INDEX_ENDED ? !history->keep || find_ended(history, kept.key) == HISTORY_NO_ROW
+                                        : table->count == 0 || kept.key > table->rows[table->count - 1].key);
+    bytes_add(&history->bytes, &kept, sizeof kept);
+    table->rows = store_grow(table->rows, &table->room, table->count + 1, sizeof *table->rows);
+    table->rows[table->count++] = (struct history_row){kept.key, history->bytes.size, kept.size, false};
+    bytes_add(&history->bytes, given, size);
+    if (index == HISTORY_INDEX_ANSWER) {
+        const struct answer_row *answer = given;
+
+        map_add(&history->answers, history_answer_hash(history, answer->scope, &answer->request_id), kept.key);
+    }
 }
 
 void
 history_drop(struct history *history, unsigned index, uint64_t key, const struct answer_row *answer)
 {
     struct history_table *table = &history->table[index];
-    struct history_dropped dropped = {.key = key, .row = row_of(table, key)};
+    struct history_dropped dropped = {.key = key, .row = find_row(history, index, key)};
 
     assert(map_get(&table->dropped_keys, store_mix(key)) == 0);
-    if (dropped.row != NULL) {
-        row_take(table, dropped.row);
-        dropped.row->gone = true; /* which tells nothing of one of an earlier batch */
-    }
+    if (dropped.row != HISTORY_NO_ROW)
+        table->rows[dropped.row].gone = true;
     if (answer != NULL) {
         dropped.scope = answer->scope;
         dropped.request_id = answer->request_id;
@@ -174,11 +209,18 @@ history_drop(struct history *history, unsigned index, uint64_t key, const struct
     table->dropped[table->dropped_count++] = dropped;
 }
 
-const struct history_row *
-history_see(const struct history *history, unsigned index, uint64_t key, bool *dropped)
+const uint8_t *
+history_see(struct history *history, unsigned index, uint64_t key, size_t *size, bool *dropped)
 {
-    *dropped = map_get(&history->table[index].dropped_keys, store_mix(key)) != 0;
-    return *dropped ? NULL : row_of(&history->table[index], key);
+    const struct history_table *table = &history->table[index];
+    size_t row;
+
+    *dropped = map_get(&table->dropped_keys, store_mix(key)) != 0;
+    row = *dropped ? HISTORY_NO_ROW : find_row(history, index, key);
+    if (row == HISTORY_NO_ROW)
+        return NULL;
+    *size = table->rows[row].size;
+    return history_row_bytes(history, &table->rows[row]);
 }
 
 bool
@@ -193,72 +235,26 @@ history_fill(unsigned index, const void *bytes, size_t size, void *row)
     return kind->size(row) == size;
 }
 
+/* --- the end of a batch ------------------------------------------------------------------------- */
 static void
 table_undo(struct history *history, unsigned index)
 {
     struct history_table *table = &history->table[index];
 
     while (table->dropped_count > 0) {
-        struct history_dropped *dropped = &table->dropped[--table->dropped_count];
+        const struct history_dropped *dropped = &table->dropped[--table->dropped_count];
 
         map_remove(&table->dropped_keys, store_mix(dropped->key), 1);
-        if (dropped->row != NULL) {
-            row_add(table, dropped->row);
-            dropped->row->gone = false;
-        }
+        if (dropped->row != HISTORY_NO_ROW)
+            table->rows[dropped->row].gone = false;
         if (index == HISTORY_INDEX_ANSWER)
             map_add(&history->answers, history_answer_hash(history, dropped->scope, &dropped->request_id),
                     dropped->key);
     }
-    while (table->appended_count > 0) {
-        struct history_row *row = table->appended[--table->appended_count];
-
-        if (index == HISTORY_INDEX_ANSWER)
-            map_remove(&history->answers, hash_of_row(history, row), row->key);
-        row_take(table, row);
-        free(row);
-    }
-}
-
-static void
-keys_add(struct history_keys *keys, uint64_t key)
-{
-    keys->keys = store_grow(keys->keys, &keys->room, keys->count + 1, sizeof *keys->keys);
-    keys->keys[keys->count++] = key;
-}
-
-static void
-forget_row(struct history_table *table, struct history_row *row)
-{
-    row_take(table, row);
-    free(row);
-}
-
-static void
-table_done(struct history *history, unsigned index, bool waits)
-{
-    struct history_table *table = &history->table[index];
-
-    if (index == HISTORY_INDEX_ANSWER && table->appended_count > 0)
-        history->last_answer_no = table->appended[table->appended_count - 1]->key;
-    for (size_t at = 0; !history->keep && at < table->appended_count; at++) {
-        struct history_row *row = table->appended[at];
-
-        if (row->gone)
-            continue;
-        if (waits)
-            keys_add(&table->waiting, row->key);
-        else
-            forget_row(table, row);
-    }
-    for (size_t at = 0; at < table->dropped_count; at++) {
-        if (waits)
-            keys_add(&table->gone, table->dropped[at].key);
-        else
-            map_remove(&table->dropped_keys, store_mix(table->dropped[at].key), 1);
-        free(table->dropped[at].row);
-    }
-    table->dropped_count = table->appended_count = 0;
+    if (index == HISTORY_INDEX_ANSWER)
+        for (size_t at = table->count; at-- > table->batch;)
+            map_remove(&history->answers, hash_of_row(history, &table->rows[at]), table->rows[at].key);
+    forget_rows(history, index, table->batch);
 }
 
 void
@@ -266,32 +262,58 @@ history_undo(struct history *history)
 {
     for (unsigned index = 0; index < HISTORY_TABLES; index++)
         table_undo(history, index);
+    history->bytes.size = history->batch;
+}
+
+/* LMDB has done all that the batches said. */
+static void
+forget_waiting(struct history *history)
+{
+    for (unsigned index = 0; index < HISTORY_TABLES; index++) {
+        struct history_table *table = &history->table[index];
+
+        while (table->gone_count > 0)
+            map_remove(&table->dropped_keys, store_mix(table->gone[--table->gone_count]), 1);
+        if (!history->keep)
+            forget_rows(history, index, 0);
+    }
+    if (!history->keep)
+        history->batch = history->bytes.size = 0;
+}
+
+static void
+table_done(struct history *history, unsigned index)
+{
+    struct history_table *table = &history->table[index];
+
+    if (index == HISTORY_INDEX_ANSWER && table->count > table->batch)
+        history->last_answer_no = table->rows[table->count - 1].key;
+    table->gone = store_grow(table->gone, &table->gone_room, table->gone_count + table->dropped_count, sizeof *table->gone);
+    for (size_t at = 0; at < table->dropped_count; at++)
+        table->gone[table->gone_count++] = table->dropped[at].key;
+    table->dropped_count = 0;
+    table->batch = table->count;
 }
 
 void
 history_done(struct history *history, bool waits)
 {
     for (unsigned index = 0; index < HISTORY_TABLES; index++)
-        table_done(history, index, waits);
+        table_done(history, index);
+    history->batch = history->bytes.size;
+    if (!waits)
+        forget_waiting(history);
 }
 
-/* A row that the open batch has dropped is the batch's. */
 void
 history_carried(struct history *history)
 {
-    for (unsigned index = 0; index < HISTORY_TABLES; index++) {
-        struct history_table *table = &history->table[index];
+    bool open = history->bytes.size > history->batch;
 
-        for (size_t at = 0; at < table->waiting.count; at++) {
-            struct history_row *row = row_of(table, table->waiting.keys[at]);
-
-            if (row != NULL) /* not dropped since */
-                forget_row(table, row);
-        }
-        for (size_t at = 0; at < table->gone.count; at++)
-            map_remove(&table->dropped_keys, store_mix(table->gone.keys[at]), 1);
-        table->waiting.count = table->gone.count = 0;
-    }
+    for (unsigned index = 0; index < HISTORY_TABLES; index++)
+        open |= history->table[index].dropped_count > 0;
+    if (!open)
+        forget_waiting(history);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -305,28 +327,19 @@ history_open(bool keep)
     return history;
 }
 
-static void
-free_row(void *context, uint64_t row)
-{
-    (void)context;
-    free((void *)(uintptr_t)row);
-}
-
 void
 history_close(struct history *history)
 {
-    history_undo(history);
     for (unsigned index = 0; index < HISTORY_TABLES; index++) {
         struct history_table *table = &history->table[index];
 
-        map_each(&table->rows, free_row, NULL);
-        map_free(&table->rows);
         map_free(&table->dropped_keys);
-        free(table->appended);
+        free(table->rows);
         free(table->dropped);
-        free(table->waiting.keys);
-        free(table->gone.keys);
+        free(table->gone);
     }
+    free(history->bytes.data);
+    map_free(&history->ended);
     map_free(&history->answers);
     free(history);
 }
@@ -334,9 +347,9 @@ history_close(struct history *history)
 uint64_t
 history_bytes(const struct history *history)
 {
-    uint64_t bytes = map_bytes(&history->answers);
+    uint64_t bytes = map_bytes(&history->answers) + map_bytes(&history->ended) + history->bytes.room;
 
     for (unsigned index = 0; index < HISTORY_TABLES; index++)
-        bytes += map_bytes(&history->table[index].rows);
+        bytes += history->table[index].room * sizeof *history->table[index].rows;
     return bytes;
 }

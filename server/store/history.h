@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/store/bytes.h"
 #include "server/store/map.h"
 #include "server/store/store.h"
 
@@ -26,40 +27,48 @@ struct history_kind {
 };
 extern const struct history_kind history_kinds[HISTORY_TABLES]; /* by number - HISTORY_FIRST */
 
+/* Rows are kept one behind the other as the journal's front keeps them (disk_front.c): this, then the row's bytes. */
+struct history_kept {
+    uint32_t table; /* its number */
+    uint32_t size;  /* of the bytes; HISTORY_ROW_GOES: none follow, the row is dropped */
+    uint64_t key;
+};
+#define HISTORY_ROW_GOES UINT32_MAX
+
 struct history_row {
     uint64_t key;
-    size_t size;
-    bool gone; /* dropped again by the batch that appended it */
-    uint8_t bytes[];
+    size_t at; /* of its bytes in history.bytes */
+    uint32_t size;
+    bool gone; /* dropped since */
 };
 
+#define HISTORY_NO_ROW SIZE_MAX
 struct history_dropped {
     uint64_t key;
-    uint64_t scope;          /* of an answer */
-    usher_id request_id;     /* the same */
-    struct history_row *row; /* NULL when it is on the disk alone */
-};
-
-struct history_keys {
-    uint64_t *keys;
-    size_t count, room;
+    uint64_t scope;      /* of an answer */
+    usher_id request_id; /* the same */
+    size_t row;          /* its place in rows; HISTORY_NO_ROW when it is on the disk alone */
 };
 
 struct history_table {
-    struct map rows;    /* store_mix(key) -> struct history_row * */
-    struct history_row **appended; /* by this batch, in their order; those that are gone as well */
-    size_t appended_count, appended_room;
+    struct history_row *rows; /* in the order in which they came; those that are gone as well */
+    size_t count, room;
+    size_t batch;                    /* the open batch's begin here */
     struct history_dropped *dropped; /* in this batch */
     size_t dropped_count, dropped_room;
     struct map dropped_keys; /* store_mix(key) -> 1 */
-    /* Of batches that are on the disk but not in LMDB yet (disk_front.c): rows that are read from memory until they
-     * are, and keys that stay in dropped_keys. */
-    struct history_keys waiting, gone;
+    /* Of batches that are on the disk but not in LMDB yet: these stay in dropped_keys. */
+    uint64_t *gone;
+    size_t gone_count, gone_room;
 };
 
 struct history {
     bool keep; /* rows stay in memory after their batch */
     struct history_table table[HISTORY_TABLES];
+    struct bytes bytes; /* of all tables' rows, struct history_kept before each */
+    size_t batch;       /* the open batch's begin here */
+    struct map ended;   /* keys of ended reservations do not count up: store_mix(key) -> place in rows and 1; */
+    size_t ended_known; /* the rows before this one are in it */
     struct map answers; /* hash of scope and id -> answer_no */
     uint64_t last_answer_no; /* the last committed one that the index has heard of */
     uint8_t secret[16];
@@ -74,14 +83,20 @@ uint64_t history_bytes(const struct history *history);
 void history_append(struct history *history, unsigned index, const void *row);
 /* answer: the row when it is one, else NULL. */
 void history_drop(struct history *history, unsigned index, uint64_t key, const struct answer_row *answer);
-/* The row if it is in memory; *dropped says that this batch has taken it out. */
-const struct history_row *history_see(const struct history *history, unsigned index, uint64_t key, bool *dropped);
+/* The row's bytes if they are in memory, good until the next change; *dropped says that it has been taken out. */
+const uint8_t *history_see(struct history *history, unsigned index, uint64_t key, size_t *size, bool *dropped);
+static inline const uint8_t *
+history_row_bytes(const struct history *history, const struct history_row *row)
+{
+    return history->bytes.data + row->at;
+}
 /* Fill a row's struct from stored bytes; false when the bytes can't be one. */
 bool history_fill(unsigned index, const void *bytes, size_t size, void *row);
 
 void history_undo(struct history *history); /* take the batch's rows back */
-/* The batch is over: forget it, or, when LMDB has it not yet, let its rows wait until history_carried. */
+/* The batch is over: forget it and those that wait, or, when LMDB has it not yet, let it wait as well. */
 void history_done(struct history *history, bool waits);
+/* LMDB has all that waited. Rows stay while a batch is open, which is about to be done as well. */
 void history_carried(struct history *history);
 
 /* The index of answers learns of one that is on the disk, and of one that has gone if it had it. */

@@ -260,10 +260,11 @@ static bool
 read_row(const struct store *store, unsigned index, uint64_t key, void *out)
 {
     bool dropped;
-    const struct history_row *row = history_see(store->history, index, key, &dropped);
+    size_t size;
+    const uint8_t *bytes = history_see(store->history, index, key, &size, &dropped);
 
-    if (row != NULL)
-        return history_fill(index, row->bytes, row->size, out);
+    if (bytes != NULL)
+        return history_fill(index, bytes, size, out);
     return !dropped && store->disk != NULL && disk_read_row(store, index, key, out);
 }
 
