@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/store/due.h"
+#include "server/store/digest.h"
 #include "server/store/journal.h"
 #include "server/store/line.h"
 #include "server/store/map.h"
@@ -281,6 +282,7 @@ encoded(struct store *store, size_t commands_size)
     static const uint8_t commands[100];
     struct bytes bytes = {0};
 
+    digest_of_batch(store);
     journal_encode(store, commands, commands_size, &bytes);
     return bytes;
 }

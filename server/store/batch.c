@@ -16,23 +16,19 @@ touch(struct store *store, struct table *table, uint32_t slot)
 {
     struct batch *batch = &store->batch;
     uint8_t *flags = table_flags(table, slot);
-    struct batch_touch touched = {
-        .slot = slot,
-        .table = table->kind->number,
-        .had = (*flags & TABLE_PRESENT) != 0,
-        .image = batch->image_bytes,
-    };
+    bool had = (*flags & TABLE_PRESENT) != 0;
 
     if ((*flags & TABLE_TOUCHED) != 0)
         return;
     *flags |= TABLE_TOUCHED;
-    if (touched.had) {
+    batch->touched = store_grow(batch->touched, &batch->touched_room, batch->touched_count + 1, sizeof *batch->touched);
+    batch->touched[batch->touched_count++] =
+        (struct batch_touch){.slot = slot, .table = table->kind->number, .had = had, .image = batch->image_bytes};
+    if (had) {
         batch->images = store_grow(batch->images, &batch->image_room, batch->image_bytes + table->kind->record_size, 1);
         memcpy(batch->images + batch->image_bytes, table_record(table, slot), table->kind->record_size);
         batch->image_bytes += table->kind->record_size;
     }
-    batch->touched = store_grow(batch->touched, &batch->touched_room, batch->touched_count + 1, sizeof *batch->touched);
-    batch->touched[batch->touched_count++] = touched;
 }
 
 static void

@@ -1,6 +1,7 @@
 /* digest.c: see digest.h. */
 #include <string.h>
 
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "server/store/digest.h"
@@ -24,26 +25,27 @@ digest_of_slot(const struct table *table, uint32_t slot)
 }
 
 /* --- a batch ---------------------------------------------------------------------------------- */
-static uint64_t
-change_of_touch(const struct store *store, const struct batch_touch *touched)
+static void
+look_at_touch(const struct store *store, struct batch_touch *touched)
 {
     const struct table *table = &store->tables[touched->table];
+    const uint8_t *before = touched->had ? store->batch.images + touched->image : NULL;
     bool present = (*table_flags(table, touched->slot) & TABLE_PRESENT) != 0;
 
-    if (!touched->had)
-        return digest_of_slot(table, touched->slot);
-    const uint8_t *before = store->batch.images + touched->image;
-    if (present && memcmp(before, table_record(table, touched->slot), table->kind->record_size) == 0)
-        return 0;
-    return digest_of_slot(table, touched->slot) -
-           digest_check(touched->table, table_key(table, touched->slot), before, table->kind->record_size);
+    touched->changed = before == NULL || !present ? present != touched->had
+                                                  : memcmp(before, table_record(table, touched->slot),
+                                                           table->kind->record_size) != 0;
+    touched->digest_change = touched->changed ? digest_of_slot(table, touched->slot) : 0;
+    if (touched->changed && before != NULL)
+        touched->digest_change -=
+            digest_check(touched->table, table_key(table, touched->slot), before, table->kind->record_size);
 }
 
 void
 digest_of_batch(struct store *store)
 {
     for (size_t at = 0; at < store->batch.touched_count; at++)
-        store->batch.touched[at].digest_change = change_of_touch(store, &store->batch.touched[at]);
+        look_at_touch(store, &store->batch.touched[at]);
 }
 
 uint64_t

@@ -25,7 +25,7 @@ digest_add(struct table *table, uint32_t slot, uint64_t change)
 
 /* The history's share of the open batch, in memory alone; on LMDB the writing of the rows tells. */
 void digest_of_history(struct store *store);
-/* Work out, from the before-images, by how much the open batch changes the digests. */
+/* Work out, from the before-images, which records the open batch has changed, and by how much the digests. */
 void digest_of_batch(struct store *store);
 /* The batch is committed: take its changes in. */
 void digest_settle(struct store *store);

@@ -59,8 +59,7 @@ disk_put(struct disk *disk, MDB_txn *txn, unsigned table, MDB_val *key, const vo
 
     if (error != 0)
         return error;
-    memcpy(value.mv_data, bytes, size);
-    memcpy((uint8_t *)value.mv_data + size, &check, sizeof check);
+    disk_fill_value(&value, bytes, size, check);
     return 0;
 }
 
@@ -315,7 +314,6 @@ disk_close(struct disk *disk)
     pthread_rwlock_destroy(&disk->env_lock);
     sweep_close(&disk->sweep);
     free(disk->journal_value.data);
-    free(disk->kept.data);
     free(disk);
 }
 

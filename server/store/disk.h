@@ -78,7 +78,6 @@ struct disk {
     size_t front_bytes;       /* of its file; 0 for none */
     bool fronting;            /* the open batch goes to the front: the write lock is held, without a transaction */
     uint64_t waiting_changes; /* of records, by what waits in the front */
-    struct bytes kept;        /* the open batch's record */
     uint64_t seen;            /* LMDB's number of the last transaction that was followed */
     bool behind;              /* memory can't be brought up but by opening anew */
     struct sweep sweep;
@@ -96,7 +95,14 @@ const char *disk_table_name(unsigned table);
 /* Values carry a check of table, key and bytes at their end. */
 #define DISK_CHECK_SIZE sizeof(uint64_t)
 uint64_t disk_check(unsigned table, const MDB_val *key, const void *bytes, size_t size);
-/* Put a value with its check. Returns LMDB's error. */
+/* Into the room that LMDB has reserved. */
+static inline void
+disk_fill_value(const MDB_val *value, const void *bytes, size_t size, uint64_t check)
+{
+    memcpy(value->mv_data, bytes, size);
+    memcpy((uint8_t *)value->mv_data + size, &check, sizeof check);
+}
+/* Put a value with its check. Returns LMDB's error. Many of them: disk_rows.h. */
 int disk_put(struct disk *disk, MDB_txn *txn, unsigned table, MDB_val *key, const void *bytes, size_t size,
              unsigned flags);
 int disk_put_number(struct disk *disk, MDB_txn *txn, unsigned table, uint64_t key, const void *bytes, size_t size,

@@ -9,9 +9,9 @@
 #include <assert.h>
 #include <string.h>
 
-#include "server/store/digest.h"
 #include "server/store/disk.h"
 #include "server/store/disk_front.h"
+#include "server/store/disk_rows.h"
 #include "server/store/journal.h"
 
 #define CUT_WITH_COMMIT 64u
@@ -92,46 +92,47 @@ disk_abort(struct store *store)
     disk->fronting = false;
 }
 
-/* A row of this very batch was never put. */
 static int
-drop_history_row(struct store *store, unsigned index, uint64_t number)
+write_history_table(struct store *store, unsigned index, struct disk_rows *rows)
 {
-    struct disk *disk = store->disk;
-    MDB_val key = {sizeof number, &number}, value;
-    int error = lmdb_get(disk->write, disk->dbi[HISTORY_FIRST + index], &key, &value);
-
-    if (error != 0)
-        return error == MDB_NOTFOUND ? 0 : error;
-    store->history->digest_change -= disk_check_of(&value);
-    return disk_del_number(disk, disk->write, HISTORY_FIRST + index, number);
-}
-
-static int
-write_history_table(struct store *store, unsigned index)
-{
-    struct disk *disk = store->disk;
-    const struct history_table *table = &store->history->table[index];
+    struct history *history = store->history;
+    const struct history_table *table = &history->table[index];
+    uint64_t check;
 
     for (size_t at = table->batch; at < table->count; at++) {
         const struct history_row *row = &table->rows[at];
-        const uint8_t *bytes = history_row_bytes(store->history, row);
         int error;
 
         if (row->gone)
             continue;
-        error = disk_put_number(disk, disk->write, HISTORY_FIRST + index, row->key, bytes, row->size,
-                                index == HISTORY_INDEX_ENDED ? MDB_NOOVERWRITE : MDB_APPEND);
+        error = disk_rows_put(rows, HISTORY_FIRST + index, row->key, history_row_bytes(history, row), row->size,
+                              index == HISTORY_INDEX_ENDED ? MDB_NOOVERWRITE : MDB_APPEND, &check);
         if (error != 0)
             return error;
-        store->history->digest_change += digest_check(HISTORY_FIRST + index, row->key, bytes, row->size);
+        history->digest_change += check;
     }
     for (size_t at = 0; at < table->dropped_count; at++) {
-        int error = drop_history_row(store, index, table->dropped[at].key);
+        /* One of this very batch was never put. */
+        int error = disk_rows_take(rows, HISTORY_FIRST + index, table->dropped[at].key, &check);
 
         if (error != 0)
             return error;
+        history->digest_change -= check;
     }
     return 0;
+}
+
+static int
+write_history(struct store *store)
+{
+    struct disk_rows rows = {store->disk, store->disk->write, {NULL}};
+    int error = 0;
+
+    store->history->digest_change = 0;
+    for (unsigned index = 0; error == 0 && index < HISTORY_TABLES; index++)
+        error = write_history_table(store, index, &rows);
+    disk_rows_close(&rows);
+    return error;
 }
 
 /* How many records the open batch changed. */
@@ -156,9 +157,8 @@ write_batch(struct store *store, struct disk_meta *meta, struct sweep_slice *sli
     if (error == 0)
         error = disk_put_number(disk, disk->write, DISK_JOURNAL, meta->position, disk->journal_value.data,
                                 disk->journal_value.size, MDB_APPEND);
-    store->history->digest_change = 0;
-    for (unsigned index = 0; error == 0 && index < HISTORY_TABLES; index++)
-        error = write_history_table(store, index);
+    if (error == 0)
+        error = write_history(store);
     if (error == 0)
         error = disk_digest_write(store, disk->write, meta->position);
     if (error == 0)

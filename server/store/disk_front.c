@@ -28,6 +28,7 @@
 #include "server/store/digest.h"
 #include "server/store/disk.h"
 #include "server/store/disk_front.h"
+#include "server/store/disk_rows.h"
 
 struct batch_kept {
     uint64_t records_before, history_before;
@@ -86,21 +87,39 @@ take_dropped(struct store *store)
 }
 
 /* What came and went in this batch is put and taken out again. */
-static void
-keep_rows(const struct history *history, struct bytes *bytes)
+static uint8_t *
+keep_rows(const struct history *history, uint8_t *out)
 {
-    bytes_add(bytes, history->bytes.data + history->batch, history->bytes.size - history->batch);
+    size_t size = history->bytes.size - history->batch;
+
+    if (size > 0)
+        memcpy(out, history->bytes.data + history->batch, size);
+    out += size;
     for (unsigned index = 0; index < HISTORY_TABLES; index++)
         for (size_t at = 0; at < history->table[index].dropped_count; at++) {
             const struct history_kept kept = {HISTORY_FIRST + index, HISTORY_ROW_GOES,
                                               history->table[index].dropped[at].key};
 
-            bytes_add(bytes, &kept, sizeof kept);
+            memcpy(out, &kept, sizeof kept);
+            out += sizeof kept;
         }
+    return out;
 }
 
-static void
-keep_batch(struct store *store, struct bytes *bytes)
+/* How large the open batch's record is. */
+static size_t
+size_of_batch(const struct store *store)
+{
+    const struct history *history = store->history;
+    size_t size = sizeof(struct batch_kept) + store->disk->journal_value.size + history->bytes.size - history->batch;
+
+    for (unsigned index = 0; index < HISTORY_TABLES; index++)
+        size += history->table[index].dropped_count * sizeof(struct history_kept);
+    return size;
+}
+
+static uint8_t *
+keep_batch(const struct store *store, uint8_t *out)
 {
     const struct bytes *value = &store->disk->journal_value;
     const struct history *history = store->history;
@@ -112,33 +131,32 @@ keep_batch(struct store *store, struct bytes *bytes)
         .value_size = value->size,
     };
 
-    bytes->size = 0;
-    bytes_add(bytes, &kept, sizeof kept);
-    bytes_add(bytes, value->data, value->size);
-    keep_rows(history, bytes);
+    memcpy(out, &kept, sizeof kept);
+    memcpy(out + sizeof kept, value->data, value->size);
+    return keep_rows(history, out + sizeof kept + value->size);
 }
 
 enum disk_front_outcome
 disk_front_commit(struct store *store)
 {
     struct disk *disk = store->disk;
+    size_t size = size_of_batch(store);
+    uint8_t *room = front_room(&disk->front, size);
     bool lost = false;
-    void *room;
     int error;
 
+    if (room == NULL)
+        return DISK_FRONT_REFUSED;
     digest_of_history(store);
     error = take_dropped(store);
     if (error != 0) {
         disk_fail(store, error, "what the batch drops can't be read");
         return DISK_FRONT_FAULT;
     }
-    keep_batch(store, &disk->kept);
-    room = front_room(&disk->front, disk->kept.size);
-    if (room == NULL)
-        return DISK_FRONT_REFUSED;
-    memcpy(room, disk->kept.data, disk->kept.size);
+    const uint8_t *end = keep_batch(store, room);
+    assert(end == room + size);
     stages_lap(store->stages, USHER_STAGE_WRITE);
-    error = front_append(&disk->front, STORE_SCHEMA, store->position + 1, disk->kept.size, &lost);
+    error = front_append(&disk->front, STORE_SCHEMA, store->position + 1, size, &lost);
     stages_lap(store->stages, USHER_STAGE_SYNC);
     if (error == 0)
         return DISK_FRONT_DONE;
@@ -147,9 +165,10 @@ disk_front_commit(struct store *store)
 
 /* --- carrying over ---------------------------------------------------------------------------- */
 static int
-carry_row(struct disk *disk, MDB_txn *txn, struct reading *reading)
+carry_row(struct disk_rows *rows, struct reading *reading)
 {
     struct history_kept row;
+    uint64_t check;
     int error;
 
     if (reading->left < sizeof row)
@@ -159,14 +178,12 @@ carry_row(struct disk *disk, MDB_txn *txn, struct reading *reading)
     reading->left -= sizeof row;
     if (row.table < HISTORY_FIRST || row.table >= HISTORY_FIRST + HISTORY_TABLES)
         return MDB_CORRUPTED;
-    if (row.size == HISTORY_ROW_GOES) {
-        error = disk_del_number(disk, txn, row.table, row.key);
-        return error == MDB_NOTFOUND ? 0 : error;
-    }
+    if (row.size == HISTORY_ROW_GOES)
+        return disk_rows_take(rows, row.table, row.key, &check);
     if (row.size > reading->left)
         return MDB_CORRUPTED;
-    error = disk_put_number(disk, txn, row.table, row.key, reading->data, row.size,
-                            row.table == STORE_TABLE_ENDED ? MDB_NOOVERWRITE : MDB_APPEND);
+    error = disk_rows_put(rows, row.table, row.key, reading->data, row.size,
+                          row.table == STORE_TABLE_ENDED ? MDB_NOOVERWRITE : MDB_APPEND, &check);
     reading->data += row.size;
     reading->left -= row.size;
     return error;
@@ -174,7 +191,7 @@ carry_row(struct disk *disk, MDB_txn *txn, struct reading *reading)
 
 /* One record. MDB_BAD_VALSIZE: it does not go on from where LMDB stands. */
 static int
-carry_batch(struct disk *disk, MDB_txn *txn, const struct front_head *head, struct disk_digest *digest)
+carry_batch(struct disk_rows *rows, const struct front_head *head, struct disk_digest *digest)
 {
     struct reading reading = {front_payload(head), head->size, true};
     struct batch_kept kept;
@@ -192,11 +209,12 @@ carry_batch(struct disk *disk, MDB_txn *txn, const struct front_head *head, stru
     if (head->position != digest->position + 1 || kept.records_before != digest->records ||
         kept.history_before != digest->history)
         return MDB_BAD_VALSIZE;
-    error = disk_put_number(disk, txn, DISK_JOURNAL, head->position, reading.data, kept.value_size, MDB_APPEND);
+    error = disk_put_number(rows->disk, rows->txn, DISK_JOURNAL, head->position, reading.data, kept.value_size,
+                            MDB_APPEND);
     reading.data += kept.value_size;
     reading.left -= kept.value_size;
     while (error == 0 && reading.left > 0)
-        error = carry_row(disk, txn, &reading);
+        error = carry_row(rows, &reading);
     *digest = (struct disk_digest){head->position, kept.records, kept.history};
     return error;
 }
@@ -224,6 +242,7 @@ read_digest(const struct disk *disk, MDB_txn *txn, struct disk_digest *digest)
 int
 disk_front_carry(struct disk *disk, MDB_txn *txn)
 {
+    struct disk_rows rows = {disk, txn, {NULL}};
     const struct front_head *head;
     struct disk_digest digest;
     size_t at = 0;
@@ -233,7 +252,8 @@ disk_front_carry(struct disk *disk, MDB_txn *txn)
         return 0;
     error = read_digest(disk, txn, &digest);
     while (error == 0 && (head = front_next(&disk->front, &at)) != NULL)
-        error = carry_batch(disk, txn, head, &digest);
+        error = carry_batch(&rows, head, &digest);
+    disk_rows_close(&rows);
     if (error == 0)
         error = disk_put_number(disk, txn, DISK_META, DISK_META_DIGEST, &digest, sizeof digest, 0);
     return error;

@@ -18,7 +18,7 @@ struct batch_touch {
     uint32_t slot;
     uint8_t table;
     bool had;     /* there was a record, and this is it: */
-    bool changed; /* the after-image differs; known once the batch is encoded */
+    bool changed; /* the after-image differs; known once the batch's digest is */
     size_t image; /* where in batch.images */
     uint64_t digest_change;
 };

@@ -67,7 +67,7 @@ encode_runs(struct bytes *bytes, const uint8_t *before, const uint8_t *after, si
 }
 
 static void
-encode_change(struct store *store, struct batch_touch *touched, uint64_t *last_key, struct bytes *bytes)
+encode_change(const struct store *store, const struct batch_touch *touched, uint64_t *last_key, struct bytes *bytes)
 {
     const struct table *table = &store->tables[touched->table];
     const uint8_t *after = table_record(table, touched->slot);
@@ -77,10 +77,6 @@ encode_change(struct store *store, struct batch_touch *touched, uint64_t *last_k
     unsigned kind = !present ? CHANGE_REMOVED : before == NULL ? CHANGE_NEW : CHANGE_CHANGED;
     uint8_t head = (uint8_t)(touched->table + kind * CHANGE_KIND_UNIT);
 
-    touched->changed =
-        present ? before == NULL || memcmp(before, after, table->kind->record_size) != 0 : before != NULL;
-    if (!touched->changed)
-        return;
     bytes_add(bytes, &head, 1);
     bytes_add_number(bytes, zigzag(difference));
     last_key[touched->table] = key;
@@ -107,7 +103,7 @@ encode_dropped(const struct history_table *answers, struct bytes *bytes)
 }
 
 void
-journal_encode(struct store *store, const uint8_t *commands, size_t commands_size, struct bytes *bytes)
+journal_encode(const struct store *store, const uint8_t *commands, size_t commands_size, struct bytes *bytes)
 {
     const struct house_record *house = table_see(&store->tables[STORE_TABLE_HOUSE], 0);
     uint64_t last_key[STORE_RECORD_TABLES] = {0};
@@ -117,7 +113,8 @@ journal_encode(struct store *store, const uint8_t *commands, size_t commands_siz
     bytes_add_number(bytes, commands_size);
     bytes_add(bytes, commands, commands_size);
     for (size_t at = 0; at < store->batch.touched_count; at++)
-        encode_change(store, &store->batch.touched[at], last_key, bytes);
+        if (store->batch.touched[at].changed)
+            encode_change(store, &store->batch.touched[at], last_key, bytes);
     encode_dropped(&store->history->table[HISTORY_INDEX_ANSWER], bytes);
 }
 

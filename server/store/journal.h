@@ -5,8 +5,8 @@
 #include "server/store/bytes.h"
 #include "server/store/internal.h"
 
-/* Write the open batch to bytes, and mark in each touch whether it changed anything. */
-void journal_encode(struct store *store, const uint8_t *commands, size_t commands_size, struct bytes *bytes);
+/* Write the open batch to bytes, after digest_of_batch, which tells what it changed. */
+void journal_encode(const struct store *store, const uint8_t *commands, size_t commands_size, struct bytes *bytes);
 
 /* Told of a change of a value, in order. The record's place is the table's; it is not PRESENT after a removal. */
 typedef void journal_visitor(void *context, struct table *table, uint32_t slot);

@@ -71,4 +71,6 @@ LMDB_CALL(del, (MDB_txn * txn, MDB_dbi dbi, MDB_val *key), mdb_del(txn, dbi, key
 LMDB_CALL(cursor_open, (MDB_txn * txn, MDB_dbi dbi, MDB_cursor **cursor), mdb_cursor_open(txn, dbi, cursor))
 LMDB_CALL(cursor_get, (MDB_cursor * cursor, MDB_val *key, MDB_val *value, MDB_cursor_op operation),
           mdb_cursor_get(cursor, key, value, operation))
+LMDB_CALL(cursor_put, (MDB_cursor * cursor, MDB_val *key, MDB_val *value, unsigned flags),
+          mdb_cursor_put(cursor, key, value, flags))
 LMDB_CALL(cursor_del, (MDB_cursor * cursor), mdb_cursor_del(cursor, 0))

@@ -19,6 +19,7 @@ int lmdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *value, unsigned f
 int lmdb_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *key);
 int lmdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor);
 int lmdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *value, MDB_cursor_op operation);
+int lmdb_cursor_put(MDB_cursor *cursor, MDB_val *key, MDB_val *value, unsigned flags);
 int lmdb_cursor_del(MDB_cursor *cursor);
 
 enum lmdb_fail_commit {

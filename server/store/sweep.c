@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "server/store/disk.h"
+#include "server/store/disk_rows.h"
 #include "server/store/memory.h"
 #include "server/store/sweep.h"
 
@@ -322,18 +323,17 @@ sweep_pace(const struct sweep *sweep, uint64_t changed, uint64_t bytes)
 
 /* --- a slice ---------------------------------------------------------------------------------- */
 static int
-write_record(struct disk *disk, MDB_txn *txn, const struct table *table, uint64_t key)
+write_record(struct disk_rows *rows, const struct table *table, uint64_t key)
 {
     uint32_t slot = table_find(table, key);
-    int error;
+    uint64_t check;
 
-    if (slot == TABLE_NO_SLOT || (*table_flags(table, slot) & disk->sweep.pass_flag) == 0)
+    if (slot == TABLE_NO_SLOT || (*table_flags(table, slot) & rows->disk->sweep.pass_flag) == 0)
         return 0;
     if ((*table_flags(table, slot) & TABLE_PRESENT) != 0)
-        return disk_put_number(disk, txn, table->kind->number, key, table_record(table, slot), table->kind->record_size,
-                               0);
-    error = disk_del_number(disk, txn, table->kind->number, key);
-    return error == MDB_NOTFOUND ? 0 : error; /* it came and went between two passes */
+        return disk_rows_put(rows, table->kind->number, key, table_record(table, slot), table->kind->record_size, 0,
+                             &check);
+    return disk_rows_take(rows, table->kind->number, key, &check); /* or it came and went between two passes */
 }
 
 /* Step over tables without any more keys; false at the end of the pass. */
@@ -372,28 +372,44 @@ cut_journal(struct disk *disk, MDB_txn *txn, const struct disk_meta *meta, uint6
     return error == MDB_NOTFOUND ? 0 : error;
 }
 
+/* The next records of the running pass. */
+static int
+write_slice(struct store *store, MDB_txn *txn, struct disk_meta *meta, uint64_t most, struct sweep_slice *slice)
+{
+    const struct sweep *sweep = &store->disk->sweep;
+    struct disk_rows rows = {store->disk, txn, {NULL}};
+    int error = 0;
+
+    while (slice->count < most && slice_has_next(sweep, slice)) {
+        uint64_t key = sweep->pass[slice->table].keys[slice->at];
+
+        error = write_record(&rows, &store->tables[slice->table], key);
+        if (error != 0)
+            break;
+        meta->sweep_table = slice->table;
+        meta->sweep_key = key;
+        slice->at++;
+        slice->count++;
+    }
+    disk_rows_close(&rows);
+    return error;
+}
+
 int
 sweep_write(struct store *store, MDB_txn *txn, struct disk_meta *meta, uint64_t most, uint64_t cut_most,
             struct sweep_slice *slice)
 {
     struct sweep *sweep = &store->disk->sweep;
+    int error;
 
     *slice = (struct sweep_slice){.table = sweep->table, .at = sweep->at};
     if (sweep->running) {
         if (!sweep->published)
             meta->sweep_table = 0;
         meta->pass_start = sweep->pass_start;
-        while (slice->count < most && slice_has_next(sweep, slice)) {
-            uint64_t key = sweep->pass[slice->table].keys[slice->at];
-            int error = write_record(store->disk, txn, &store->tables[slice->table], key);
-
-            if (error != 0)
-                return error;
-            meta->sweep_table = slice->table;
-            meta->sweep_key = key;
-            slice->at++;
-            slice->count++;
-        }
+        error = write_slice(store, txn, meta, most, slice);
+        if (error != 0)
+            return error;
         if (!slice_has_next(sweep, slice)) {
             meta->cut = meta->pass_start;
             meta->pass_start = 0;
