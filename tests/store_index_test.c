@@ -181,10 +181,11 @@ struct moments {
     uint64_t due[300]; /* 0: none */
 };
 
-static bool
-moment_is_true(const void *context, const struct store_due *entry)
+static enum due_verdict
+judge_moment(void *context, const struct store_due *entry, struct store_due *instead)
 {
-    return ((const struct moments *)context)->due[entry->key] == entry->due;
+    (void)instead;
+    return ((const struct moments *)context)->due[entry->key] == entry->due ? DUE_TRUE : DUE_STALE;
 }
 
 /* Take every moment out, least first. */
@@ -194,7 +195,7 @@ drain(struct due *due, struct moments *moments)
     const struct store_due *least;
     uint64_t last = 0;
 
-    while ((least = due_least(due, moment_is_true, moments)) != NULL) {
+    while ((least = due_least(due, judge_moment, moments)) != NULL) {
         assert_true(least->due >= last);
         last = least->due;
         moments->due[least->key] = 0;
@@ -228,7 +229,7 @@ due_moments_are_those_of_a_plain_list(void **state)
         for (key = 1; key < 300; key++)
             if (moments.due[key] != 0 && (moments.due[expected] == 0 || moments.due[key] < moments.due[expected]))
                 expected = key;
-        least = due_least(&due, moment_is_true, &moments);
+        least = due_least(&due, judge_moment, &moments);
         assert_non_null(least);
         assert_int_equal(least->due, moments.due[expected]);
         assert_int_equal(least->key, expected);

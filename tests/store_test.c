@@ -218,6 +218,54 @@ due_moments_come_in_one_total_order(void **state)
     assert_false(store_next_due(store, 1, &due));
 }
 
+static uint64_t
+bytes_of_due_moments(const struct store *store)
+{
+    struct store_memory rows[STORE_MEMORY_MOST];
+    size_t count = store_memory(store, rows);
+
+    while (count-- > 0)
+        if (strcmp(rows[count].name, "due moments") == 0)
+            return rows[count].bytes;
+    fail();
+    return 0;
+}
+
+/* Q6: the leases of a long line, renewed or not, end in their order and take less than a byte of memory each. */
+static void
+the_leases_of_a_long_line_end_in_order_and_take_hardly_any_memory(void **state)
+{
+    enum { WAITERS = 20000 };
+    struct store *store = *state;
+    struct ticket_record ticket = {.state = USHER_PLACE_WAITING};
+    struct store_due due;
+    uint64_t last = 0, count = 0;
+
+    begin(store);
+    for (uint64_t position = 1; position <= WAITERS; position++) {
+        ticket.key = TICKET(1, position);
+        ticket.end_due = 1000 + position % 7000;
+        store_put_ticket(store, &ticket);
+    }
+    assert_true(bytes_of_due_moments(store) < WAITERS);
+    for (uint64_t position = 1; position <= WAITERS; position += 1 + position % 3) {
+        assert_true(store_get_ticket(store, TICKET(1, position), &ticket));
+        ticket.end_due += position * 37 % 9000;
+        store_put_ticket(store, &ticket);
+    }
+    assert_true(bytes_of_due_moments(store) < WAITERS);
+    for (; store_next_due(store, 1, &due); count++) {
+        assert_true(due.due >= last);
+        last = due.due;
+        assert_true(store_get_ticket(store, due.key, &ticket));
+        assert_int_equal(ticket.end_due, due.due);
+        store_remove_ticket(store, due.key);
+    }
+    assert_int_equal(count, WAITERS);
+    store_undo(store);
+    assert_false(store_next_due(store, 1, &due));
+}
+
 /* Q10, H7: seats are counted by date, queue and house; a date that moves takes its seats along. */
 static void
 seats_are_counted_by_date_queue_and_house(void **state)
@@ -556,6 +604,8 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_record_removed_and_made_anew_can_be_taken_back, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(the_line_gives_ranks_in_order_of_position, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(due_moments_come_in_one_total_order, open_memory, close_memory),
+        cmocka_unit_test_setup_teardown(the_leases_of_a_long_line_end_in_order_and_take_hardly_any_memory, open_memory,
+                                        close_memory),
         cmocka_unit_test_setup_teardown(the_last_sale_with_a_seat_left_is_known_by_queue, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(seats_are_counted_by_date_queue_and_house, open_memory, close_memory),
         cmocka_unit_test_setup_teardown(queues_concerts_and_dates_come_in_order_of_their_ids, open_memory,

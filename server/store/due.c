@@ -69,27 +69,41 @@ due_drop(struct due *due, size_t at)
     due_sink(due, at);
 }
 
+/* Whether the entry is true. If not, another stands there now, or nothing. */
+static bool
+due_holds(struct due *due, size_t at, due_judge *judge, void *context)
+{
+    struct store_due instead;
+    enum due_verdict verdict = judge(context, &due->entries[at], &instead);
+
+    if (verdict == DUE_STALE)
+        due_drop(due, at);
+    if (verdict == DUE_LATER) {
+        due->entries[at] = instead;
+        due_sink(due, at);
+    }
+    return verdict == DUE_TRUE;
+}
+
 /* Two equal entries may both be true (there and back again); that does no harm. */
 static void
-due_sweep(struct due *due, bool (*valid)(const void *context, const struct store_due *entry), const void *context)
+due_sweep(struct due *due, due_judge *judge, void *context)
 {
     for (; due->unseen > 0 && due->count > due->live + DUE_STALE_SPARE; due->unseen--) {
         if (due->broom >= due->count)
             due->broom = 0;
-        if (valid(context, &due->entries[due->broom]))
-            due->broom++;
-        else
-            due_drop(due, due->broom); /* what has come in its place is next */
+        if (due_holds(due, due->broom, judge, context))
+            due->broom++; /* else what has come in its place is next */
     }
     due->unseen = 0;
 }
 
 const struct store_due *
-due_least(struct due *due, bool (*valid)(const void *context, const struct store_due *entry), const void *context)
+due_least(struct due *due, due_judge *judge, void *context)
 {
-    due_sweep(due, valid, context);
-    while (due->count > 0 && !valid(context, &due->entries[0]))
-        due_drop(due, 0);
+    due_sweep(due, judge, context);
+    while (due->count > 0 && !due_holds(due, 0, judge, context))
+        continue;
     return due->count > 0 ? &due->entries[0] : NULL;
 }
 

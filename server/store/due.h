@@ -8,19 +8,25 @@
 /* A binary heap with lazy deletion: entries that no longer say what the record says are dropped when they come to the
  * top, or when the broom finds them: it looks at a few entries for each one that is pushed, so that stale ones stay
  * fewer than true ones and no call ever has to go through them all. Each live record has an entry with its present
- * moment. */
+ * moment, or is one of several for which one entry stands that comes before them all. */
 struct due {
     struct store_due *entries;
     size_t count, capacity;
-    size_t live;   /* records that have a moment */
+    size_t live;   /* entries that are true or stand for something that is */
     size_t broom;  /* where it goes on */
     size_t unseen; /* entries that it still owes a look */
 };
 
+enum due_verdict {
+    DUE_TRUE,
+    DUE_STALE,
+    DUE_LATER /* something else has to stand in its place, which is not before it */
+};
+typedef enum due_verdict due_judge(void *context, const struct store_due *entry, struct store_due *instead);
+
 void due_push(struct due *due, struct store_due entry);
-/* The least entry that is still true by `valid`, or NULL. Not to be called while a record is half changed. */
-const struct store_due *due_least(struct due *due, bool (*valid)(const void *context, const struct store_due *entry),
-                                  const void *context);
+/* The least entry that is true, or NULL. Not to be called while a record is half changed. */
+const struct store_due *due_least(struct due *due, due_judge *judge, void *context);
 void due_free(struct due *due);
 
 #endif

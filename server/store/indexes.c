@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "server/store/indexes.h"
+#include "server/store/lease.h"
 #include "server/store/memory.h"
 
 #define POSITION_BITS 40u /* of a ticket's key; the queue is above */
@@ -170,22 +171,25 @@ struct unsold_context {
     uint64_t queue_no;
 };
 
-static bool
-unsold_is_true(const void *given, const struct store_due *entry)
+static enum due_verdict
+judge_unsold(void *given, const struct store_due *entry, struct store_due *instead)
 {
     const struct unsold_context *context = given;
     const struct date_index *date = &context->indexes->date[entry->key];
 
+    (void)instead;
     return date->queue_no == context->queue_no && has_unsold(date) &&
-           unsold_entry(context->indexes, date).due == entry->due;
+                   unsold_entry(context->indexes, date).due == entry->due
+               ? DUE_TRUE
+               : DUE_STALE;
 }
 
 uint64_t
 indexes_unsold_until_ms(const struct indexes *indexes, uint64_t queue_no)
 {
-    const struct unsold_context context = {indexes, queue_no};
+    struct unsold_context context = {indexes, queue_no};
     struct queue_index *queue = queue_no < indexes->queue_count ? indexes->queue[queue_no] : NULL;
-    const struct store_due *last = queue == NULL ? NULL : due_least(&queue->unsold, unsold_is_true, &context);
+    const struct store_due *last = queue == NULL ? NULL : due_least(&queue->unsold, judge_unsold, &context);
 
     return last == NULL ? 0 : UINT64_MAX - last->due;
 }
@@ -264,6 +268,12 @@ change_block(struct indexes *indexes, const void *before, const void *after)
 
 /* --- line and due moments --------------------------------------------------------------------- */
 uint64_t
+indexes_position(uint64_t key)
+{
+    return key & ((UINT64_C(1) << POSITION_BITS) - 1);
+}
+
+uint64_t
 indexes_ticket_due(const struct ticket_record *ticket)
 {
     return ticket->claim_due != 0 && ticket->claim_due < ticket->end_due ? ticket->claim_due : ticket->end_due;
@@ -281,25 +291,37 @@ change_due(struct queue_index *queue, const struct store_due *old, const struct 
 }
 
 static void
+change_waiting(struct queue_index *queue, uint64_t position, bool waits)
+{
+    uint64_t notes = queue->waiting.note_count;
+
+    if (waits)
+        line_add(&queue->waiting, position);
+    else
+        line_remove(&queue->waiting, position);
+    queue->due.live += queue->waiting.note_count - notes; /* some are lost when it moves on */
+}
+
+static void
 change_ticket(struct indexes *indexes, const void *before, const void *after)
 {
     const struct ticket_record *old = before, *new = after;
-    uint64_t key = old ? old->key : new->key, position = key &((UINT64_C(1) << POSITION_BITS) - 1);
+    uint64_t key = old ? old->key : new->key;
     struct queue_index *queue = queue_of(indexes, key >> POSITION_BITS);
     bool waited = old != NULL && old->state == USHER_PLACE_WAITING;
     bool waits = new != NULL &&new->state == USHER_PLACE_WAITING;
     struct store_due old_due = {old ? indexes_ticket_due(old) : 0, STORE_TABLE_TICKET, key};
     struct store_due new_due = {new ? indexes_ticket_due(new) : 0, STORE_TABLE_TICKET, key};
 
-    if (waited && !waits)
-        line_remove(&queue->waiting, position);
-    if (waits && !waited)
-        line_add(&queue->waiting, position);
+    if (waited != waits)
+        change_waiting(queue, indexes_position(key), waits);
+    if (waits)
+        lease_note(queue, new);
     if (old != NULL && old->state == USHER_PLACE_ACTIVE)
         queue->active_count--;
     if (new != NULL &&new->state == USHER_PLACE_ACTIVE)
         queue->active_count++;
-    change_due(queue, old ? &old_due : NULL, new ? &new_due : NULL);
+    change_due(queue, old != NULL && !waited ? &old_due : NULL, new != NULL &&!waits ? &new_due : NULL);
 }
 
 static void

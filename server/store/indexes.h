@@ -15,7 +15,7 @@
 
 struct queue_index {
     struct line waiting;
-    struct due due;
+    struct due due; /* for those who wait see lease.h */
     uint64_t active_count;
     struct store_counts counts;
     struct due unsold; /* its dates that have a seat to sell, the one whose sale ends last on top: see unsold_entry() */
@@ -51,7 +51,8 @@ void indexes_build(struct indexes *indexes);
 /* The latest moment at which the sale of a date ends that has a seat neither sold nor blocked, of all behind the queue;
  * 0 if there is none. */
 uint64_t indexes_unsold_until_ms(const struct indexes *indexes, uint64_t queue_no);
-/* The moment at which something happens to a ticket. */
+/* The position of a ticket's key, and the moment at which something happens to the ticket. */
+uint64_t indexes_position(uint64_t key);
 uint64_t indexes_ticket_due(const struct ticket_record *ticket);
 /* The hash of bytes that clients choose. */
 uint64_t indexes_hash(const struct indexes *indexes, const void *bytes, size_t size);

@@ -2,12 +2,14 @@
  *
  *     words  |1011...|0110...|....   one bit per position, 1,024 positions a block
  *     tree   Fenwick tree over the number of bits in each block
+ *     notes  one for each word
  *     base   block of the first word; blocks before it are empty
  *
  * People join at the end and leave mostly at the front, so the window of blocks wanders upwards. It is moved when room
  * is needed: down over leading blocks that have become empty, or into twice the room. A position below the base can
  * come back (a batch is undone), so the base may move down as well. */
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,16 +61,24 @@ static void
 line_move(struct line *line, uint64_t base, uint64_t blocks)
 {
     uint64_t *words = store_allocate(blocks * LINE_BLOCK_WORDS, sizeof *words);
+    uint64_t *notes = store_allocate(blocks * LINE_BLOCK_WORDS, sizeof *notes);
 
+    line->note_count = 0;
     if (line->count > 0) {
         uint64_t first = line->base + line_first_block(line), end = line->base + line->blocks;
 
         assert(first >= base);
         if (end > base + blocks)
             end = base + blocks;
-        memcpy(words + (first - base) * LINE_BLOCK_WORDS, line->words + (first - line->base) * LINE_BLOCK_WORDS,
-               (end - first) * LINE_BLOCK_WORDS * sizeof *words);
+        uint64_t to = (first - base) * LINE_BLOCK_WORDS, from = (first - line->base) * LINE_BLOCK_WORDS;
+        uint64_t count = (end - first) * LINE_BLOCK_WORDS;
+        memcpy(words + to, line->words + from, count * sizeof *words);
+        memcpy(notes + to, line->notes + from, count * sizeof *notes);
+        for (uint64_t at = to; at < to + count; at++)
+            line->note_count += notes[at] != 0;
     }
+    free(line->notes);
+    line->notes = notes;
     free(line->words);
     free(line->tree);
     line->words = words;
@@ -163,9 +173,39 @@ line_before(const struct line *line, uint64_t position)
     return before + (uint64_t)__builtin_popcountll(line->words[end] & ((UINT64_C(1) << (position % 64)) - 1));
 }
 
+static bool
+line_reaches(const struct line *line, uint64_t position)
+{
+    uint64_t block = position / LINE_BLOCK_BITS;
+
+    return block >= line->base && block < line->base + line->blocks;
+}
+
+uint64_t
+line_word(const struct line *line, uint64_t position)
+{
+    return line_reaches(line, position) ? line->words[(position - line->base * LINE_BLOCK_BITS) / 64] : 0;
+}
+
+uint64_t
+line_note(const struct line *line, uint64_t position)
+{
+    return line_reaches(line, position) ? line->notes[(position - line->base * LINE_BLOCK_BITS) / 64] : 0;
+}
+
+void
+line_set_note(struct line *line, uint64_t position, uint64_t note)
+{
+    assert(line_reaches(line, position));
+    uint64_t *place = &line->notes[(position - line->base * LINE_BLOCK_BITS) / 64];
+    line->note_count += (note != 0) - (uint64_t)(*place != 0);
+    *place = note;
+}
+
 void
 line_free(struct line *line)
 {
+    free(line->notes);
     free(line->words);
     free(line->tree);
     *line = (struct line){0};
@@ -174,5 +214,5 @@ line_free(struct line *line)
 uint64_t
 line_bytes(const struct line *line)
 {
-    return line->blocks * (LINE_BLOCK_WORDS * sizeof *line->words + sizeof *line->tree);
+    return line->blocks * (LINE_BLOCK_WORDS * (sizeof *line->words + sizeof *line->notes) + sizeof *line->tree);
 }

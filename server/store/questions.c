@@ -3,6 +3,7 @@
 
 #include "server/store/indexes.h"
 #include "server/store/internal.h"
+#include "server/store/lease.h"
 
 /* --- by id ------------------------------------------------------------------------------------ */
 uint64_t
@@ -151,29 +152,29 @@ store_active_count(const struct store *store, uint64_t queue_no)
 struct due_context {
     const struct store *store;
     uint64_t queue_no;
+    struct queue_index *queue;
 };
 
 /* Does the record still say what this entry says? */
-static bool
-due_is_true(const void *given, const struct store_due *entry)
+static enum due_verdict
+judge_due(void *given, const struct store_due *entry, struct store_due *instead)
 {
     const struct due_context *context = given;
-    const void *record = table_see(&context->store->tables[entry->table], entry->key);
+    const struct table *table = &context->store->tables[entry->table];
 
-    if (record == NULL)
-        return false;
     if (entry->table == STORE_TABLE_TICKET)
-        return indexes_ticket_due(record) == entry->due;
-    return ((const struct hold_record *)record)->end_due == entry->due &&
-           ((const struct hold_record *)record)->queue_no == context->queue_no;
+        return lease_judge(&(struct lease_context){table, context->queue}, entry, instead);
+    const struct hold_record *hold = table_see(table, entry->key);
+    bool still = hold != NULL && hold->end_due == entry->due && hold->queue_no == context->queue_no;
+    return still ? DUE_TRUE : DUE_STALE;
 }
 
 bool
 store_next_due(const struct store *store, uint64_t queue_no, struct store_due *due)
 {
-    const struct due_context context = {store, queue_no};
-    struct queue_index *queue = queue_at(store, queue_no);
-    const struct store_due *least = queue == NULL ? NULL : due_least(&queue->due, due_is_true, &context);
+    struct due_context context = {store, queue_no, queue_at(store, queue_no)};
+    const struct store_due *least =
+        context.queue == NULL ? NULL : due_least(&context.queue->due, judge_due, &context);
 
     if (least == NULL)
         return false;
