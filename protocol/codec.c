@@ -43,29 +43,68 @@ element_width(const usher_field *field)
     return field->item != NULL ? field->item->fixed_size : kind_width[field->kind];
 }
 
-/* Copy a number between memory and wire. It is the same copy in both directions. */
-static void
+/* Copy a number between memory and wire. It is the same copy in both directions; a size that the compiler knows becomes
+ * one load and one store. */
+static inline void
 copy_number(uint8_t *to, const uint8_t *from, size_t width)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    switch (width) { /* a size that the compiler knows becomes one load and one store */
-    case 1:
-        *to = *from;
-        return;
-    case 2:
-        memcpy(to, from, 2);
-        return;
-    case 4:
-        memcpy(to, from, 4);
-        return;
-    default:
-        memcpy(to, from, 8);
-        return;
-    }
+    memcpy(to, from, width);
 #else
     for (size_t i = 0; i < width; i++)
         to[i] = from[width - 1 - i];
 #endif
+}
+
+static void
+copy_numbers(uint8_t *to, const uint8_t *from, size_t count, size_t width)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    memcpy(to, from, count * width);
+#else
+    for (size_t i = 0; i < count; i++)
+        copy_number(to + i * width, from + i * width, width);
+#endif
+}
+
+/* Copy what has the same size in memory and on the wire, whatever it says. Returns its bytes; 0: it is nothing of the
+ * kind. Most of a body is this, so each size has its own copy. */
+static inline size_t
+copy_plain(usher_kind kind, uint8_t *to, const uint8_t *from)
+{
+    switch (kind) {
+    case USHER_KIND_U8:
+    case USHER_KIND_ENUM:
+        *to = *from;
+        return 1;
+    case USHER_KIND_U16:
+        copy_number(to, from, 2);
+        return 2;
+    case USHER_KIND_U32:
+        copy_number(to, from, 4);
+        return 4;
+    case USHER_KIND_U64:
+    case USHER_KIND_I64:
+        copy_number(to, from, 8);
+        return 8;
+    case USHER_KIND_UUID:
+    case USHER_KIND_ID:
+        memcpy(to, from, 16);
+        return 16;
+    case USHER_KIND_KEY:
+        memcpy(to, from, 32);
+        return 32;
+    case USHER_KIND_SIGNATURE:
+        memcpy(to, from, 64);
+        return 64;
+    case USHER_KIND_TEXT:
+    case USHER_KIND_BYTES:
+    case USHER_KIND_NUMBERS32:
+    case USHER_KIND_NUMBERS64:
+    case USHER_KIND_ITEMS:
+        break;
+    }
+    return 0;
 }
 
 /* How many bytes the character at text takes, or 0 if it is none: overlong, a surrogate, above U+10FFFF, cut off. */
@@ -128,20 +167,15 @@ encode_text(const char *text, size_t size, uint8_t *out)
 }
 
 /* Write a field that has no variable part. Returns its bytes. */
-static size_t
+static inline size_t
 encode_plain(const usher_field *field, const uint8_t *from, uint8_t *out)
 {
-    size_t width = kind_width[field->kind];
+    size_t width = copy_plain(field->kind, out, from);
 
-    if (field->kind == USHER_KIND_TEXT) {
-        encode_text((const char *)from, field->most, out);
-        return field->most;
-    }
-    if (width <= 8)
-        copy_number(out, from, width);
-    else
-        memcpy(out, from, width);
-    return width;
+    if (width > 0)
+        return width;
+    encode_text((const char *)from, field->most, out);
+    return field->most;
 }
 
 static void
@@ -159,43 +193,58 @@ encode_elements(const usher_field *field, const uint8_t *from, size_t count, uin
 
     if (field->item != NULL)
         encode_items(field->item, from, count, out);
-    else if (width == 1)
-        memcpy(out, from, count);
     else
-        for (size_t i = 0; i < count; i++)
-            copy_number(out + i * width, from + i * width, width);
+        copy_numbers(out, from, count, width);
+}
+
+/* Where the next bytes go: those of the fixed part, and those behind it. */
+struct encoding {
+    uint8_t *fixed, *variable;
+    const uint8_t *end; /* of the room */
+};
+
+/* Write a field that is no plain copy; false when there is no room for it. By itself, for it would take the registers of
+ * the loop around it. */
+static __attribute__((noinline)) bool
+encode_other(const usher_field *field, const uint8_t *body, struct encoding *encoding)
+{
+    uint16_t count;
+    size_t bytes;
+
+    if (field->kind == USHER_KIND_TEXT) {
+        encode_text((const char *)body + field->offset, field->most, encoding->fixed);
+        encoding->fixed += field->most;
+        return true;
+    }
+    memcpy(&count, body + field->count_offset, sizeof count);
+    assert(count <= field->most);
+    bytes_put_u16(encoding->fixed, count);
+    encoding->fixed += sizeof count;
+    bytes = count * element_width(field);
+    if (bytes > (size_t)(encoding->end - encoding->variable))
+        return false;
+    encode_elements(field, body + field->offset, count, encoding->variable);
+    encoding->variable += bytes;
+    return true;
 }
 
 size_t
 usher_encode(const usher_layout *layout, const void *body, uint8_t *out, size_t room)
 {
-    const uint8_t *from = body;
-    size_t fixed = 0;
-    size_t size = layout->fixed_size;
+    struct encoding encoding = {out, out + layout->fixed_size, out + room};
+    const usher_field *field = layout->fields, *end = field + layout->field_count;
 
-    if (size > room)
+    if (layout->fixed_size > room)
         return SIZE_MAX;
-    for (size_t i = 0; i < layout->field_count; i++) {
-        const usher_field *field = &layout->fields[i];
-        uint16_t count;
-        size_t bytes;
+    for (; field < end; field++) {
+        size_t width = copy_plain(field->kind, encoding.fixed, (const uint8_t *)body + field->offset);
 
-        if (!kind_is_list(field->kind)) {
-            fixed += encode_plain(field, from + field->offset, out + fixed);
-            continue;
-        }
-        memcpy(&count, from + field->count_offset, sizeof count);
-        assert(count <= field->most);
-        bytes_put_u16(out + fixed, count);
-        fixed += sizeof count;
-        bytes = count * element_width(field);
-        if (bytes > room - size)
+        encoding.fixed += width;
+        if (width == 0 && !encode_other(field, body, &encoding))
             return SIZE_MAX;
-        encode_elements(field, from + field->offset, count, out + size);
-        size += bytes;
     }
-    assert(fixed == layout->fixed_size);
-    return size;
+    assert(encoding.fixed == out + layout->fixed_size);
+    return (size_t)(encoding.variable - out);
 }
 
 /* --- decoding --------------------------------------------------------------------------------------- */
@@ -214,24 +263,20 @@ sizes_add_up(const usher_layout *layout, const uint8_t *bytes, size_t size)
 }
 
 /* Read a field that has no variable part. Returns its bytes, or 0 if it holds what it never can. */
-static size_t
+static inline size_t
 decode_plain(const usher_field *field, const uint8_t *bytes, uint8_t *to)
 {
-    size_t width = kind_width[field->kind];
+    size_t width;
 
-    if (field->kind == USHER_KIND_TEXT) {
-        if (!text_is_sound(bytes, field->most))
-            return 0;
-        memcpy(to, bytes, field->most);
-        return field->most;
-    }
     if (field->kind == USHER_KIND_ENUM && usher_enum_name(field->enumeration, *bytes) == NULL)
         return 0;
-    if (width <= 8)
-        copy_number(to, bytes, width);
-    else
-        memcpy(to, bytes, width);
-    return width;
+    width = copy_plain(field->kind, to, bytes);
+    if (width > 0)
+        return width;
+    if (!text_is_sound(bytes, field->most))
+        return 0;
+    memcpy(to, bytes, field->most);
+    return field->most;
 }
 
 static bool
@@ -254,38 +299,38 @@ decode_elements(const usher_field *field, const uint8_t *bytes, size_t count, ui
 
     if (field->item != NULL)
         return decode_items(field->item, bytes, count, to);
-    if (width == 1)
-        memcpy(to, bytes, count);
-    else
-        for (size_t i = 0; i < count; i++)
-            copy_number(to + i * width, bytes + i * width, width);
+    copy_numbers(to, bytes, count, width);
     return true;
+}
+
+/* Read a field with a variable part, which ends where `variable` is left. By itself, as encode_other is. */
+static __attribute__((noinline)) bool
+decode_list(const usher_field *field, const uint8_t *fixed, const uint8_t **variable, uint8_t *body)
+{
+    uint16_t count = bytes_get_u16(fixed);
+    bool sound = count <= field->most && decode_elements(field, *variable, count, body + field->offset);
+
+    memcpy(body + field->count_offset, &count, sizeof count);
+    *variable += count * element_width(field);
+    return sound;
 }
 
 usher_result
 usher_decode(const usher_layout *layout, const uint8_t *bytes, size_t size, void *body, unsigned *field_no)
 {
-    uint8_t *to = body;
     const uint8_t *variable = bytes + layout->fixed_size;
+    const usher_field *field = layout->fields, *end = field + layout->field_count;
 
     *field_no = 0;
     if (!sizes_add_up(layout, bytes, size))
         return USHER_BODY_SIZE;
-    for (size_t i = 0; i < layout->field_count; i++) {
-        const usher_field *field = &layout->fields[i];
+    for (; field < end; field++) {
         const uint8_t *fixed = bytes + field->wire_offset;
-        bool sound;
+        bool sound = kind_is_list(field->kind) ? decode_list(field, fixed, &variable, body)
+                                               : decode_plain(field, fixed, (uint8_t *)body + field->offset) != 0;
 
-        if (kind_is_list(field->kind)) {
-            uint16_t count = bytes_get_u16(fixed);
-            sound = count <= field->most && decode_elements(field, variable, count, to + field->offset);
-            memcpy(to + field->count_offset, &count, sizeof count);
-            variable += count * element_width(field);
-        } else {
-            sound = decode_plain(field, fixed, to + field->offset) != 0;
-        }
         if (!sound) {
-            *field_no = (unsigned)i + 1;
+            *field_no = (unsigned)(field - layout->fields) + 1;
             return USHER_FIELD_INVALID;
         }
     }
