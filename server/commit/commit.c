@@ -140,25 +140,43 @@ commit_stamp_ms(const struct commit *commit)
 }
 
 /* --- answers ------------------------------------------------------------------------------------------ */
-/* Keep an answer's body. False without memory. */
-static bool
-keep_body(struct commit *commit, struct slot *slot, const usher_layout *layout, const void *reply)
+/* Where the next body goes, with room for so many bytes; NULL without memory. */
+static uint8_t *
+arena_end(struct commit *commit, size_t most)
 {
-    size_t most = usher_size_most(layout);
-
     if (commit->arena_room - commit->arena_size < most) {
         size_t room = (commit->arena_room + most) * 2;
         uint8_t *arena = realloc(commit->arena, room);
         if (arena == NULL)
-            return false;
+            return NULL;
         commit->arena = arena;
         commit->arena_room = room;
     }
+    return commit->arena + commit->arena_size;
+}
+
+/* Keep an answer's body. False without memory. */
+static bool
+keep_body(struct commit *commit, struct slot *slot, const struct core_answer *answer)
+{
+    size_t most = answer->bytes != NULL ? answer->size : usher_size_most(answer->layout);
+    uint8_t *end = arena_end(commit, most);
+
+    if (end == NULL)
+        return false;
     slot->offset = commit->arena_size;
-    slot->size = usher_encode(layout, reply, commit->arena + commit->arena_size, most);
+    slot->size = answer->bytes != NULL ? most : usher_encode(answer->layout, answer->reply, end, most);
     assert(slot->size != SIZE_MAX);
+    if (answer->bytes != NULL)
+        memcpy(end, answer->bytes, most);
     commit->arena_size += slot->size;
     return true;
+}
+
+static bool
+keep_refusal(struct commit *commit, struct slot *slot, const usher_refusal *refusal)
+{
+    return keep_body(commit, slot, &(struct core_answer){.layout = usher_refusal_layout(), .reply = refusal});
 }
 
 /* Apply every command of the batch and keep the answers. False without memory: the batch must be undone, for a done
@@ -178,7 +196,7 @@ apply_batch(struct commit *commit)
         struct slot *slot = &commit->slots[i];
         slot->result = answer.result;
         slot->replayed = answer.replayed;
-        if (!keep_body(commit, slot, answer.layout, answer.reply))
+        if (!keep_body(commit, slot, &answer))
             return false;
     }
     assert(batch_ended(&reader));
@@ -195,7 +213,7 @@ answer_fault(struct commit *commit)
     struct slot shared = {0};
 
     commit->arena_size = 0;
-    bool kept = keep_body(commit, &shared, usher_refusal_layout(), &refusal);
+    bool kept = keep_refusal(commit, &shared, &refusal);
     assert(kept); /* commit_run saw to it that there is room for one refusal */
     for (uint32_t i = 0; i < commit->batch.count; i++) {
         struct slot *slot = &commit->slots[i];
@@ -226,7 +244,7 @@ make_room_for_a_refusal(struct commit *commit)
 {
     const usher_refusal refusal = {0};
     struct slot ignored = {0};
-    bool kept = keep_body(commit, &ignored, usher_refusal_layout(), &refusal);
+    bool kept = keep_refusal(commit, &ignored, &refusal);
 
     commit->arena_size = 0;
     return kept;

@@ -243,7 +243,7 @@ replay(struct core *core, const struct core_request *request, const usher_messag
 }
 
 static void
-remember(struct core *core, const struct core_request *request, const struct core_answer *answer, uint64_t scope,
+remember(struct core *core, const struct core_request *request, struct core_answer *answer, uint64_t scope,
          const usher_id *id, bool for_ever)
 {
     struct answer_row *row = &core->answer;
@@ -259,6 +259,8 @@ remember(struct core *core, const struct core_request *request, const struct cor
     size_t size = usher_encode(answer->layout, answer->reply, row->body, sizeof row->body);
     assert(size != SIZE_MAX);
     row->body_size = (uint16_t)size;
+    answer->bytes = row->body;
+    answer->size = size;
     store_append_answer(core->store, row);
 }
 

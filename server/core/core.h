@@ -43,6 +43,8 @@ struct core_answer {
     bool replayed;
     const void *reply;                 /* in the core's scratch, good until the next call */
     const struct usher_layout *layout; /* of reply */
+    const uint8_t *bytes;              /* the same encoded, if that has been done: to remember it; else NULL */
+    size_t size;                       /* of bytes */
 };
 
 /* What a query leaves behind: a TOUCH command to add to the next batch, if renew or claim is set. */

@@ -68,19 +68,21 @@ const struct history_kind history_kinds[HISTORY_TABLES] = {
 
 /* --- answers ---------------------------------------------------------------------------------- */
 uint64_t
-history_answer_hash(const struct history *history, uint64_t scope, const usher_id *request_id)
+history_answer_hash(struct history *history, uint64_t scope, const usher_id *request_id)
 {
-    uint8_t bytes[sizeof scope + sizeof *request_id];
-    uint64_t hash;
+    struct history_asked *asked = &history->asked;
 
-    memcpy(bytes, &scope, sizeof scope);
-    memcpy(bytes + sizeof scope, request_id, sizeof *request_id);
-    crypto_shorthash((unsigned char *)&hash, bytes, sizeof bytes, history->secret);
-    return hash;
+    if (asked->scope == scope && memcmp(&asked->request_id, request_id, sizeof *request_id) == 0)
+        return asked->hash;
+    asked->scope = scope;
+    asked->request_id = *request_id;
+    crypto_shorthash((unsigned char *)&asked->hash, (const uint8_t *)asked, offsetof(struct history_asked, hash),
+                     history->secret);
+    return asked->hash;
 }
 
 static uint64_t
-hash_of_row(const struct history *history, const struct history_row *row)
+hash_of_row(struct history *history, const struct history_row *row)
 {
     struct answer_row answer;
 
@@ -324,6 +326,7 @@ history_open(bool keep)
 
     history->keep = keep;
     randombytes_buf(history->secret, sizeof history->secret);
+    history->asked.scope = UINT64_MAX; /* nobody's */
     return history;
 }
 

@@ -70,6 +70,11 @@ struct history {
     struct map ended;   /* keys of ended reservations do not count up: store_mix(key) -> place in rows and 1; */
     size_t ended_known; /* the rows before this one are in it */
     struct map answers; /* hash of scope and id -> answer_no */
+    struct history_asked {
+        uint64_t scope;
+        usher_id request_id;
+        uint64_t hash;
+    } asked; /* the last one: who is not found is nearly always remembered next */
     uint64_t last_answer_no; /* the last committed one that the index has heard of */
     uint8_t secret[16];
     uint64_t digest;        /* the sum of all rows' checks as of the last commit; digest.h */
@@ -103,6 +108,6 @@ void history_carried(struct history *history);
 void history_learn_answer(struct history *history, const struct answer_row *answer);
 void history_forget_answer(struct history *history, uint64_t answer_no, uint64_t scope, const usher_id *request_id);
 /* The hash under which an answer is found. */
-uint64_t history_answer_hash(const struct history *history, uint64_t scope, const usher_id *request_id);
+uint64_t history_answer_hash(struct history *history, uint64_t scope, const usher_id *request_id);
 
 #endif
