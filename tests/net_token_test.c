@@ -452,6 +452,26 @@ many_tokens_that_were_shown_before_are_known_again(void **state)
     finish(&fixture);
 }
 
+/* Each of these tokens has a root of its own, and the server keeps only a few roots, of which it checks one a second: it
+ * knows what it has issued by itself. One in a hundred may have had to make room for another. */
+static void
+a_token_that_was_issued_needs_no_check_when_it_is_shown(void **state)
+{
+    enum { ISSUED = 200 };
+    static usher_join_reply reply[ISSUED];
+    struct fixture fixture;
+    unsigned known = 0;
+    (void)state;
+
+    start(&fixture, "--verify-max", "1", "--roots-max", "64", NULL);
+    for (unsigned i = 0; i < ISSUED; i++)
+        join(&fixture.gateway, 1 + i, &reply[i]);
+    for (unsigned i = 0; i < ISSUED; i++)
+        known += place(&fixture.gateway, reply[i].token, reply[i].token_count) == USHER_OK;
+    assert_in_range(known, ISSUED * 9 / 10, ISSUED);
+    finish(&fixture);
+}
+
 /* --- receipts
  * --------------------------------------------------------------------------------------------------------- */
 struct purchase {
@@ -726,6 +746,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_token_and_the_user_beside_it_must_fit),
         cmocka_unit_test(tokens_of_unknown_roots_are_checked_only_so_often),
         cmocka_unit_test(many_tokens_that_were_shown_before_are_known_again),
+        cmocka_unit_test(a_token_that_was_issued_needs_no_check_when_it_is_shown),
         cmocka_unit_test(a_purchase_ends_with_a_signed_receipt),
         cmocka_unit_test(a_retried_payment_gets_its_first_answer_with_a_good_receipt),
         cmocka_unit_test(a_receipt_that_is_asked_for_alone_has_an_empty_path),

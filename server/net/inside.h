@@ -271,6 +271,8 @@ usher_result proof_check(struct connection *connection, const uint8_t *token, si
                          uint64_t *retry_after_ms);
 /* Remember a root that this process has signed itself. */
 void proof_remember(struct net *net, uint16_t leaf_count, const uint8_t root[32], const uint8_t signature[64]);
+/* And a token that it has issued. */
+void proof_remember_token(struct net *net, const uint8_t *token, size_t size);
 
 /* --- watch.c --- */
 bool watch_open(struct net *net); /* false without memory */

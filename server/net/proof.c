@@ -2,26 +2,32 @@
  * yes to. Checking a signature takes about 50 us, hashing a path up to 3 us, looking at a token that was shown before
  * 0.2 us. So two things are remembered:
  *
- *   tokens   whole, byte for byte, whose proof was right: people show theirs again and again
+ *   tokens   whole, byte for byte: those that this process has issued, and those whose proof was right, for people show
+ *            theirs again and again
  *   roots    whose signature was right: those that this process signs itself at once, others when they are first shown
  *
  * What is remembered is a mark of 128 bits: SipHash of the token, or of everything that the root's signature covers and
  * the signature. Its key is drawn at the start and no mark ever leaves, so nobody outside can aim at a place or find a
  * second token with the same mark. A table takes memory as it fills: whenever there are more marks than buckets one
  * bucket is split into two, the next in turn, so that nobody waits while all are moved. From its bound on a new mark takes
- * the place of another of its bucket, which before that hardly one in a hundred has to.
+ * the place of another of its bucket, which before that hardly one in a hundred has to. Where a mark stands is anywhere in
+ * its table: on pages of the usual size the processor would have to look up most times where that page is, which takes
+ * longer than reading it.
  * Checks of unknown roots are counted per connection and second, so that made-up tokens cannot take the loop's time. */
+#define _GNU_SOURCE 1 /* MADV_HUGEPAGE */
 #include "server/net/inside.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <sodium.h>
 
 #define MARK_SIZE   16
 #define BUCKET_SIZE 4
 #define SECOND_MS   1000
+#define HUGE_LEAST  ((size_t)4 << 20) /* of a table, whose pages are of 2 MiB from there on */
 
 struct bucket {
     uint8_t marks[BUCKET_SIZE][MARK_SIZE]; /* all zero: none */
@@ -48,8 +54,22 @@ marks_open(struct marks *marks, uint64_t most)
     while (marks->bucket_most * 2 * BUCKET_SIZE <= most)
         marks->bucket_most *= 2;
     marks->bucket_count = 1;
-    marks->buckets = calloc(marks->bucket_most, sizeof *marks->buckets);
-    return marks->buckets != NULL;
+    size_t size = marks->bucket_most * sizeof *marks->buckets;
+    marks->buckets = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (marks->buckets == MAP_FAILED) {
+        marks->buckets = NULL;
+        return false;
+    }
+    if (size >= HUGE_LEAST)
+        (void)madvise(marks->buckets, size, MADV_HUGEPAGE); /* where there are none, small ones do as well */
+    return true;
+}
+
+static void
+marks_close(struct marks *marks)
+{
+    if (marks->buckets != NULL)
+        munmap(marks->buckets, marks->bucket_most * sizeof *marks->buckets);
 }
 
 struct proof_known *
@@ -72,8 +92,8 @@ proof_close(struct proof_known *known)
 {
     if (known == NULL)
         return;
-    free(known->tokens.buckets);
-    free(known->roots.buckets);
+    marks_close(&known->tokens);
+    marks_close(&known->roots);
     sodium_memzero(known, sizeof *known);
     free(known);
 }
@@ -155,6 +175,15 @@ proof_remember(struct net *net, uint16_t leaf_count, const uint8_t root[32], con
 
     make_root_mark(net->known, net->config.key_id, leaf_count, root, signature, mark);
     remember(&net->known->roots, mark);
+}
+
+void
+proof_remember_token(struct net *net, const uint8_t *token, size_t size)
+{
+    uint8_t mark[MARK_SIZE];
+
+    crypto_shorthash_siphashx24(mark, token, size, net->known->key);
+    remember(&net->known->tokens, mark);
 }
 
 /* Whether this connection may have one more unknown root checked in this second; if not, for how long it can't. */

@@ -161,6 +161,8 @@ write_reply(struct net *net, const struct sealed *sealed, const usher_proof *pro
     assert(joined != SIZE_MAX);
     memcpy(reply + sealed->place->offset, document, joined);
     *size = (uint16_t)joined;
+    if (sealed->message->opcode == USHER_OPCODE_JOIN)
+        proof_remember_token(net, document, joined);
     connection_reply(sealed->connection, &frame, sealed->message->reply, reply);
 }
 
