@@ -8,6 +8,7 @@
 #include "server/store/line.h"
 #include "server/store/map.h"
 #include "server/store/memory.h"
+#include "server/store/memory.h"
 #include "server/store/ordered.h"
 #include "tests/store_help.h"
 
@@ -82,6 +83,39 @@ a_large_map_finds_every_key(void **state)
     assert_int_equal(map.count, KEYS / 3 * 2);
     assert_int_equal(sum, UINT64_C(150000) * 150001 / 2 - 3 * (UINT64_C(50000) * 50001 / 2));
     map_free(&map);
+}
+
+/* Large pieces, of malloc's and of huge pages, are zero when they are taken, again after others had them, and apart. */
+static void
+large_pieces_of_memory_are_zero_and_apart(void **state)
+{
+    enum { PIECES = 120 };
+    static const size_t sizes[] = {4096, 65536, 4096 * 7, 262144, 229376};
+    static uint8_t *pieces[PIECES];
+
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < PIECES; i++) {
+            size_t size = sizes[i % 5];
+
+            if (pieces[i] != NULL)
+                continue;
+            pieces[i] = store_allocate_large(size);
+            assert_int_equal((uintptr_t)pieces[i] % STORE_LINE, 0);
+            for (size_t at = 0; at < size; at++)
+                assert_true(pieces[i][at] == 0);
+            memset(pieces[i], (int)i % 255 + 1, size);
+        }
+        for (unsigned i = 0; i < PIECES; i++) {
+            for (size_t at = 0; at < sizes[i % 5]; at += 512)
+                assert_int_equal(pieces[i][at], i % 255 + 1);
+            if (round < 2 && i % 3 == round)
+                continue;
+            store_free_large(pieces[i], sizes[i % 5]);
+            pieces[i] = NULL;
+        }
+    }
+    store_free_large(NULL, 4096);
 }
 
 /* S5: thousands of values under one hash are slow, not wrong, and make no giant directory. */
@@ -436,6 +470,7 @@ main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_map_holds_what_a_plain_list_holds),
         cmocka_unit_test(a_large_map_finds_every_key),
+        cmocka_unit_test(large_pieces_of_memory_are_zero_and_apart),
         cmocka_unit_test(a_map_bears_many_values_of_one_hash),
         cmocka_unit_test(a_line_counts_as_a_plain_list_does),
         cmocka_unit_test(a_line_that_moves_on_stays_small),

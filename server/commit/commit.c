@@ -20,6 +20,16 @@
 #define ORIGIN_USUAL   1u   /* the number of this instance, unless it is told another */
 #define FAULT_RETRY_MS 1000 /* when asking again can help after a failed write */
 
+#define AHEAD       12u /* commands that are read before the one that is applied: as many as steps to what they look at */
+#define AHEAD_LEAST 4u  /* of a batch that have something to gain from one another */
+
+/* A command that comes soon; see apply_batch. */
+struct ahead {
+    struct core_request request;
+    struct core_hint hint;
+    bool going; /* the hint has steps left */
+};
+
 struct slot {
     uint64_t tag;
     size_t offset, size; /* of the body in the arena */
@@ -41,6 +51,8 @@ struct commit {
     uint8_t *arena; /* the answers' bodies */
     size_t arena_size, arena_room;
     void *scratch; /* a decoded request */
+    struct ahead ahead[AHEAD];
+    uint8_t *ahead_bodies; /* and theirs */
     commit_watcher *watcher;
     void *watching; /* its context */
 };
@@ -57,7 +69,8 @@ commit_open(struct store *store, struct core *core)
     commit->origin = ORIGIN_USUAL;
     forms_fill(&commit->forms);
     commit->scratch = calloc(1, commit->forms.struct_size_most);
-    if (commit->scratch == NULL || !batch_begin(&commit->batch, commit->origin)) {
+    commit->ahead_bodies = calloc(AHEAD, commit->forms.struct_size_most);
+    if (commit->scratch == NULL || commit->ahead_bodies == NULL || !batch_begin(&commit->batch, commit->origin)) {
         commit_close(commit);
         return NULL;
     }
@@ -72,6 +85,7 @@ commit_close(struct commit *commit)
     batch_free(&commit->batch);
     free(commit->arena);
     free(commit->scratch);
+    free(commit->ahead_bodies);
     free(commit);
 }
 
@@ -179,20 +193,52 @@ keep_refusal(struct commit *commit, struct slot *slot, const usher_refusal *refu
     return keep_body(commit, slot, &(struct core_answer){.layout = usher_refusal_layout(), .reply = refusal});
 }
 
-/* Apply every command of the batch and keep the answers. False without memory: the batch must be undone, for a done
- * command without its answer would look like a refusal. */
+static void
+read_ahead(struct commit *commit, struct batch_reader *reader, uint32_t index)
+{
+    struct ahead *ahead = &commit->ahead[index % AHEAD];
+
+    bool read = batch_next(reader, &ahead->request,
+                           commit->ahead_bodies + index % AHEAD * commit->forms.struct_size_most);
+    assert(read);
+    ahead->going = commit->batch.count >= AHEAD_LEAST;
+    if (ahead->going)
+        core_hint_begin(commit->core, &ahead->request, &ahead->hint);
+}
+
+/* A step for each that has been read. False when there is none left. */
+static bool
+look_ahead(struct commit *commit, uint32_t read)
+{
+    bool more = false;
+
+    for (uint32_t i = 0; i < AHEAD && i < read; i++) {
+        struct ahead *ahead = &commit->ahead[i];
+        if (ahead->going)
+            ahead->going = core_hint_on(commit->core, &ahead->hint);
+        more |= ahead->going;
+    }
+    return more;
+}
+
+/* Apply every command of the batch and keep the answers. What they look at is in no cache, and each place is found
+ * through another; so the next few are read ahead, and before each that is applied they all take a step of their ways.
+ * All of a batch at once would be too many: the first would have left the cache again when their turn comes.
+ * False without memory: the batch must be undone, for a done command without its answer would look like a refusal. */
 static bool
 apply_batch(struct commit *commit)
 {
     struct batch_reader reader;
-    struct core_request request;
+    uint32_t read = 0;
 
     bool opened = batch_open(&reader, commit->batch.bytes, commit->batch.size);
     assert(opened);
     for (uint32_t i = 0; i < commit->batch.count; i++) {
-        bool read = batch_next(&reader, &request, commit->scratch);
-        assert(read);
-        struct core_answer answer = core_apply(commit->core, &request);
+        while (read < commit->batch.count && read < i + AHEAD)
+            read_ahead(commit, &reader, read++);
+        while (look_ahead(commit, read) && i == 0)
+            continue;
+        struct core_answer answer = core_apply(commit->core, &commit->ahead[i % AHEAD].request);
         struct slot *slot = &commit->slots[i];
         slot->result = answer.result;
         slot->replayed = answer.replayed;

@@ -64,6 +64,7 @@ core_open(struct store *store)
         if (core->hints != NULL) {
             core->hints[i].concert_offset = field_offset(message[i].request, "concert_id");
             core->hints[i].date_offset = field_offset(message[i].request, "date_id");
+            core->hints[i].seat_offset = field_offset(message[i].request, "seat");
             core->hints[i].id_offset = field_offset(message[i].request, "request_id");
             core->hints[i].needs_user = needs_user(&message[i]);
             core->hints[i].money = message[i].opcode == USHER_OPCODE_CHARGE || message[i].opcode == USHER_OPCODE_PAY ||

@@ -59,10 +59,16 @@ void core_resume(struct core *core, uint64_t down_since_ms, uint64_t now_ms);
  * up to the policy tick_max. Between store_begin and store_commit, as core_apply. Returns false if nothing changed. */
 bool core_tick(struct core *core, uint64_t now_ms);
 
-/* What a query will look at comes into the processor's cache, so that it need not wait for it; nothing else happens.
- * One begins and goes on with many requests in turns until there is nothing left to do, and then carries them out. */
+/* What a request will look at comes into the processor's cache, so that it need not wait for it; nothing else happens.
+ * One begins and goes on with many requests in turns until there is nothing left to do, and then carries them out. The
+ * request must stay where it is meanwhile. */
+enum core_hint_way { CORE_HINT_USER, CORE_HINT_TICKET, CORE_HINT_DATE, CORE_HINT_HOLD, CORE_HINT_BLOCK, CORE_HINT_OWNED,
+                     CORE_HINT_WAYS };
 struct core_hint {
-    struct store_way user, ticket, date, block;
+    struct store_way way[CORE_HINT_WAYS];
+    const usher_id *id; /* of a command; it is looked for under the user's number */
+    uint64_t user_no;   /* once it is known */
+    uint32_t seat_no;   /* of the date, 0 for any */
 };
 void core_hint_begin(const struct core *core, const struct core_request *request, struct core_hint *hint);
 bool core_hint_on(const struct core *core, struct core_hint *hint);

@@ -1,6 +1,9 @@
 /* hint.c: what a request will look at, fetched into the processor's cache before it is carried out.
  *
- *     user (by UUID)    ticket (by queue and position)    date (by concert and date) -> its first block
+ *     user (by UUID) --> its first hold, its first ticket, the place of the answer to this request id
+ *     ticket (by queue and position)
+ *     date (by concert and date)  \
+ *     the user's hold -> its date  `--> block of the seat, what the user owns of the date
  *
  * The core knows what that is, the store where it is. A wrong guess costs a little time and nothing else. */
 #include "server/core/internal.h"
@@ -21,32 +24,85 @@ core_hint_begin(const struct core *core, const struct core_request *request, str
     const usher_message *message = usher_message_of(request->opcode);
     size_t count, index = (size_t)(message - usher_messages(&count));
     const struct message_hints *hints = &core->hints[index];
+    const uint8_t *body = request->body;
     uint64_t queue_no = 0;
     uint32_t concert_id, date_id;
 
-    *hint = (struct core_hint){.user = {.table = 0}};
+    *hint = (struct core_hint){.user_no = 0};
+    if (message->kind == USHER_MESSAGE_COMMAND && hints->id_offset != SIZE_MAX)
+        hint->id = (const usher_id *)(body + hints->id_offset);
     if (!is_nobody(&request->asker.user))
-        hint->user = store_way_to_user(core->store, &request->asker.user);
+        hint->way[CORE_HINT_USER] = store_way_to_user(core->store, &request->asker.user);
     if (request->asker.has_token)
         queue_no = store_find_queue(core->store, request->asker.queue_id);
     if (queue_no != 0)
-        hint->ticket = store_way_to(STORE_TABLE_TICKET, TICKET_KEY(queue_no, request->asker.position));
-    if (begin_date(hints, request->body, &concert_id, &date_id))
-        hint->date = store_way_to_date(core->store, concert_id, date_id);
+        hint->way[CORE_HINT_TICKET] =
+            store_way_to(STORE_TABLE_TICKET, TICKET_KEY(queue_no, request->asker.position));
+    if (begin_date(hints, body, &concert_id, &date_id))
+        hint->way[CORE_HINT_DATE] = store_way_to_date(core->store, concert_id, date_id);
+    if (hints->seat_offset != SIZE_MAX)
+        memcpy(&hint->seat_no, body + hints->seat_offset, sizeof hint->seat_no);
+}
+
+/* Commands look at all that a user has; queries at what they ask for. */
+static void
+on_from_user(const struct core *core, struct core_hint *hint, const struct user_record *user)
+{
+    hint->user_no = user->user_no;
+    if (hint->id == NULL)
+        return;
+    store_fetch_answer(core->store, user->user_no << 1, hint->id);
+    if (user->first_hold != 0)
+        hint->way[CORE_HINT_HOLD] = store_way_to(STORE_TABLE_HOLD, user->first_hold);
+    if (user->first_ticket != 0 && hint->way[CORE_HINT_TICKET].key == 0)
+        hint->way[CORE_HINT_TICKET] = store_way_to(STORE_TABLE_TICKET, user->first_ticket);
+}
+
+static void
+on_to_seat(struct core_hint *hint, uint64_t date_no, uint32_t seat_no)
+{
+    hint->way[CORE_HINT_BLOCK] = store_way_to(STORE_TABLE_BLOCK, seat_no == 0 ? BLOCK_KEY(date_no, 0)
+                                                                             : SEAT_BLOCK(date_no, seat_no));
+    if (hint->id != NULL && hint->user_no != 0)
+        hint->way[CORE_HINT_OWNED] = store_way_to(STORE_TABLE_OWNED, OWNED_KEY(hint->user_no, date_no));
+}
+
+static void
+on_from_hold(struct core_hint *hint, const struct hold_record *hold)
+{
+    if (hint->way[CORE_HINT_DATE].key != 0)
+        return;
+    hint->way[CORE_HINT_DATE] = store_way_to(STORE_TABLE_DATE, hold->date_no);
+    hint->seat_no = hold->seat_no;
+}
+
+/* The last step has led to a record: what it says is where to go from there. */
+static void
+go_on_from(const struct core *core, struct core_hint *hint, enum core_hint_way way, const void *record)
+{
+    if (way == CORE_HINT_USER)
+        on_from_user(core, hint, record);
+    if (way == CORE_HINT_DATE)
+        on_to_seat(hint, ((const struct date_record *)record)->date_no, hint->seat_no);
+    if (way == CORE_HINT_HOLD)
+        on_from_hold(hint, record);
 }
 
 bool
 core_hint_on(const struct core *core, struct core_hint *hint)
 {
-    const struct date_record *date = hint->date.record;
     bool more = false;
 
-    if (date != NULL) /* the last step has led to it: its number says where to go from there */
-        hint->block = store_way_to(STORE_TABLE_BLOCK, BLOCK_KEY(date->date_no, 0));
-    hint->date.record = NULL;
-    more |= store_way_on(core->store, &hint->user);
-    more |= store_way_on(core->store, &hint->ticket);
-    more |= store_way_on(core->store, &hint->date) || hint->date.record != NULL;
-    more |= store_way_on(core->store, &hint->block);
+    for (unsigned way = 0; way < CORE_HINT_WAYS; way++) {
+        const void *record = hint->way[way].record;
+
+        if (record != NULL) {
+            hint->way[way].record = NULL;
+            go_on_from(core, hint, (enum core_hint_way)way, record);
+            more = true;
+        } else if (hint->way[way].table != 0) {
+            more |= store_way_on(core->store, &hint->way[way]) || hint->way[way].record != NULL;
+        }
+    }
     return more;
 }

@@ -58,6 +58,7 @@ struct message_hints {
     size_t concert_offset; /* of concert_id in the request, SIZE_MAX if it has none */
     size_t id_offset;      /* of request_id */
     size_t date_offset;    /* of date_id */
+    size_t seat_offset;    /* of the first seat */
     bool needs_user;       /* somebody must be meant: by a token or by name */
     bool money;            /* charge, pay, refund: refusals are remembered too (M4) */
 };

@@ -2,8 +2,7 @@
  *
  * With a million users each query looks at some ten places that no cache holds, most of which are found through another:
  * 100 ns of waiting for each. A turn has its queries at hand, so all that a group of them will look at is fetched at the
- * same time, step by step, before any is answered. Nothing depends on it. Commands were tried as well: a charge cost 6 %
- * less, a payment 7 % more. */
+ * same time, step by step, before any is answered. Nothing depends on it. Commands have the same in commit.c. */
 #include "server/net/inside.h"
 
 #define HINT_LEAST 4u  /* of a turn that have something to gain from one another */

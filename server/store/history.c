@@ -70,7 +70,8 @@ const struct history_kind history_kinds[HISTORY_TABLES] = {
 uint64_t
 history_answer_hash(struct history *history, uint64_t scope, const usher_id *request_id)
 {
-    struct history_asked *asked = &history->asked;
+    unsigned place = request_id->bytes[sizeof request_id->bytes - 1] ^ request_id->bytes[7];
+    struct history_asked *asked = &history->asked[place % HISTORY_ASKED];
 
     if (asked->scope == scope && memcmp(&asked->request_id, request_id, sizeof *request_id) == 0)
         return asked->hash;
@@ -326,7 +327,8 @@ history_open(bool keep)
 
     history->keep = keep;
     randombytes_buf(history->secret, sizeof history->secret);
-    history->asked.scope = UINT64_MAX; /* nobody's */
+    for (unsigned i = 0; i < HISTORY_ASKED; i++)
+        history->asked[i].scope = UINT64_MAX; /* nobody's */
     return history;
 }
 

@@ -62,6 +62,7 @@ struct history_table {
     size_t gone_count, gone_room;
 };
 
+#define HISTORY_ASKED 64u
 struct history {
     bool keep; /* rows stay in memory after their batch */
     struct history_table table[HISTORY_TABLES];
@@ -74,7 +75,7 @@ struct history {
         uint64_t scope;
         usher_id request_id;
         uint64_t hash;
-    } asked; /* the last one: who is not found is nearly always remembered next */
+    } asked[HISTORY_ASKED]; /* lately: a batch fetches for an id, looks for it, and nearly always remembers it next */
     uint64_t last_answer_no; /* the last committed one that the index has heard of */
     uint8_t secret[16];
     uint64_t digest;        /* the sum of all rows' checks as of the last commit; digest.h */

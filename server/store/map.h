@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct map_segment;
+struct map_entry;
 struct map {
-    struct map_segment **segments; /* 2^depth, by the hash's highest bits; NULL before the first entry */
+    struct map_entry *directory; /* 2^depth, by the hash's highest bits; NULL before the first entry */
     unsigned depth;
     uint64_t count;
     uint64_t bytes;

@@ -6,8 +6,8 @@
 
 #include "server/store/memory.h"
 
-static void
-out_of_memory(size_t bytes)
+void
+store_out_of_memory(size_t bytes)
 {
     fprintf(stderr, "usherd: out of memory (%zu bytes more were needed); every acknowledged change is on the disk\n",
             bytes);
@@ -20,7 +20,7 @@ store_allocate(size_t count, size_t item_size)
     void *memory = calloc(count, item_size);
 
     if (memory == NULL)
-        out_of_memory(count * item_size);
+        store_out_of_memory(count * item_size);
     return memory;
 }
 
@@ -30,7 +30,7 @@ store_allocate_blocks(size_t size, size_t block)
     void *memory = aligned_alloc(block, size);
 
     if (memory == NULL)
-        out_of_memory(size);
+        store_out_of_memory(size);
     return memset(memory, 0, size);
 }
 
@@ -40,7 +40,7 @@ store_take(size_t bytes)
     void *memory = malloc(bytes);
 
     if (memory == NULL)
-        out_of_memory(bytes);
+        store_out_of_memory(bytes);
     return memory;
 }
 
@@ -56,10 +56,10 @@ store_grow(void *items, size_t *capacity, size_t need, size_t item_size)
     while (room < need)
         room += room / 2;
     if (room > SIZE_MAX / item_size)
-        out_of_memory(SIZE_MAX);
+        store_out_of_memory(SIZE_MAX);
     grown = realloc(items, room * item_size);
     if (grown == NULL)
-        out_of_memory(room * item_size);
+        store_out_of_memory(room * item_size);
     *capacity = room;
     return grown;
 }

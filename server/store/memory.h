@@ -11,7 +11,14 @@ void *store_allocate(size_t count, size_t item_size);
 void *store_take(size_t bytes);
 /* The same on a multiple of `block`, of which size is one too. */
 void *store_allocate_blocks(size_t size, size_t block);
+/* The same for what is large and looked at all over: on a multiple of a cache line, and in huge pages once there is much
+ * of it (arena.c). Who frees it says again how much it was. */
+#define STORE_LINE 64u
+void *store_allocate_large(size_t bytes);
+void store_free_large(void *piece, size_t bytes);
 /* Make room for `need` items in a growing array; what is added is not zeroed. Returns the array, maybe moved. */
 void *store_grow(void *items, size_t *capacity, size_t need, size_t item_size);
+/* There is none: says so and ends the process. */
+_Noreturn void store_out_of_memory(size_t bytes);
 
 #endif

@@ -244,6 +244,8 @@ struct store_way store_way_to_user(const struct store *store, const usher_uuid *
 struct store_way store_way_to_date(const struct store *store, uint32_t concert_id, uint32_t date_id);
 /* Take the next step; false when there is none. */
 bool store_way_on(const struct store *store, struct store_way *way);
+/* The only step to where an answer is found. */
+void store_fetch_answer(const struct store *store, uint64_t scope, const usher_id *request_id);
 
 /* --- figures ------------------------------------------------------------------------------------------- */
 struct store_figures {

@@ -1,7 +1,8 @@
 /* table.c: records in chunks that never move, found by their key.
  *
  *     sparse  map: key -> slot
- *     dense   map: key / 64 -> page of 64 slots: 4 bytes a key instead of some 30, and neighbours share cache lines
+ *     dense   map: key / 1024 -> page of 1,024 slots: 4 bytes a key instead of some 30, the map so small that it stays in
+ *             the cache, and neighbours share cache lines
  *     chunks: |record|record|...|  |record|...      flags: one byte a slot
  *
  * What a batch, a sweep or an index makes of a slot is not known here. */
@@ -13,7 +14,9 @@
 #include "server/store/table.h"
 
 #define TABLE_CHUNK_BYTES 262144u
-#define PAGE_KEYS         64u
+#define PAGE_KEYS         1024u
+
+#define FETCH_MOST        (10 * STORE_LINE) /* of a record */
 
 /* The page that was asked for last: a command looks at the same few records again and again. */
 struct table_near {
@@ -23,8 +26,9 @@ struct table_near {
 
 struct table_page {
     uint32_t count;
-    uint32_t slot[PAGE_KEYS]; /* and 1; 0: none */
+    uint32_t *slot; /* of each key, and 1; 0: none */
 };
+#define PAGE_BYTES (PAGE_KEYS * sizeof(uint32_t))
 
 void
 table_open(struct table *table, const struct table_kind *kind)
@@ -34,11 +38,20 @@ table_open(struct table *table, const struct table_kind *kind)
         table->chunk_shift++;
 }
 
+static size_t
+chunk_bytes(const struct table *table)
+{
+    return table->kind->record_size << table->chunk_shift;
+}
+
 static void
 free_page(void *context, uint64_t page)
 {
+    struct table_page *given = (struct table_page *)(uintptr_t)page;
+
     (void)context;
-    free((void *)(uintptr_t)page);
+    store_free_large(given->slot, PAGE_BYTES);
+    free(given);
 }
 
 void
@@ -47,8 +60,8 @@ table_close(struct table *table)
     uint32_t chunks = (table->slot_count + (1u << table->chunk_shift) - 1) >> table->chunk_shift;
 
     for (uint32_t chunk = 0; chunk < chunks; chunk++) {
-        free(table->chunks[chunk]);
-        free(table->flags[chunk]);
+        store_free_large(table->chunks[chunk], chunk_bytes(table));
+        store_free_large(table->flags[chunk], (size_t)1 << table->chunk_shift);
     }
     free(table->chunks);
     free(table->flags);
@@ -65,7 +78,7 @@ table_bytes(const struct table *table)
     uint64_t chunks = (table->slot_count + (1u << table->chunk_shift) - 1) >> table->chunk_shift;
 
     return (chunks << table->chunk_shift) * (table->kind->record_size + 1) + map_bytes(&table->map) +
-           table->page_count * sizeof(struct table_page) + table->free_room * sizeof *table->free_slots;
+           table->page_count * (sizeof(struct table_page) + PAGE_BYTES) + table->free_room * sizeof *table->free_slots;
 }
 
 uint64_t
@@ -118,6 +131,7 @@ remember_slot(struct table *table, uint64_t key, uint32_t slot)
     page = page_of(table, key);
     if (page == NULL) {
         page = store_allocate(1, sizeof *page);
+        page->slot = store_allocate_large(PAGE_BYTES);
         map_add(&table->map, store_mix(key / PAGE_KEYS), (uint64_t)(uintptr_t)page);
         table->page_count++;
     }
@@ -142,7 +156,7 @@ forget_slot(struct table *table, uint64_t key, uint32_t slot)
         return;
     map_remove(&table->map, store_mix(key / PAGE_KEYS), (uint64_t)(uintptr_t)page);
     table->near->page = NULL;
-    free(page);
+    free_page(NULL, (uint64_t)(uintptr_t)page);
     table->page_count--;
 }
 
@@ -162,8 +176,8 @@ table_take(struct table *table, uint64_t key)
         if ((slot & ((1u << table->chunk_shift) - 1)) == 0) {
             table->chunks = store_grow(table->chunks, &table->chunks_room, chunk + 1, sizeof *table->chunks);
             table->flags = store_grow(table->flags, &table->flags_room, chunk + 1, sizeof *table->flags);
-            table->chunks[chunk] = store_allocate((size_t)1 << table->chunk_shift, table->kind->record_size);
-            table->flags[chunk] = store_allocate((size_t)1 << table->chunk_shift, 1);
+            table->chunks[chunk] = store_allocate_large(chunk_bytes(table));
+            table->flags[chunk] = store_allocate_large((size_t)1 << table->chunk_shift);
         }
         table->slot_count++;
     }
@@ -198,13 +212,15 @@ table_see(const struct table *table, uint64_t key)
 static const void *
 fetch_record(const struct table *table, uint64_t value)
 {
-    const void *record;
+    const uint8_t *record;
 
     if (value == 0)
         return NULL;
     record = table_record(table, (uint32_t)(value - 1));
     __builtin_prefetch(table_flags(table, (uint32_t)(value - 1)), 1);
-    __builtin_prefetch(record, 1);
+    for (size_t at = 0; at < table->kind->record_size && at < FETCH_MOST; at += STORE_LINE)
+        __builtin_prefetch(record + at, 1);
+    __builtin_prefetch(record + (table->kind->record_size - 1) % FETCH_MOST, 1); /* it may lie across one more */
     return record;
 }
 

@@ -65,3 +65,9 @@ store_way_on(const struct store *store, struct store_way *way)
         way->table = 0;
     return way->table != 0;
 }
+
+void
+store_fetch_answer(const struct store *store, uint64_t scope, const usher_id *request_id)
+{
+    map_fetch(&store->history->answers, history_answer_hash(store->history, scope, request_id));
+}
