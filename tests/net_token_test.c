@@ -387,6 +387,55 @@ a_token_and_the_user_beside_it_must_fit(void **state)
     finish(&fixture);
 }
 
+/* Q12: what comes in one write is judged one by one: a changed token falls, with its command and without the others, and
+ * falls as forged although the user beside it is another one. */
+static void
+a_forged_token_among_good_ones_falls_alone(void **state)
+{
+    enum { SOUND, FORGED, SOUND_CHARGE, FORGED_CHARGE, FORGED_OTHER, AGAIN, COUNT };
+    static const unsigned expected[COUNT] = {USHER_OK,           USHER_TOKEN_FORGED, USHER_OK,
+                                             USHER_TOKEN_FORGED, USHER_TOKEN_FORGED, USHER_OK};
+    static uint8_t bytes[COUNT * 1024];
+    unsigned result[COUNT] = {0};
+    usher_balance_reply balance;
+    struct wire_frame frame;
+    struct fixture fixture;
+    usher_join_reply reply;
+    struct wire terminal;
+    size_t size = 0;
+    (void)state;
+
+    start(&fixture, NULL);
+    enrol_gateway(&fixture, USHER_ROLE_TERMINAL, &terminal);
+    join(&fixture.gateway, 1, &reply);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        bool forged = expected[i] == USHER_TOKEN_FORGED;
+        usher_balance_request read = {.token_count = reply.token_count};
+        usher_charge_request charge = {.request_id = wire_id(), .token_count = reply.token_count, .amount = 5};
+        memcpy(read.token, reply.token, reply.token_count);
+        read.token[reply.token_count - 1] ^= forged;
+        memcpy(charge.token, read.token, reply.token_count);
+        if (i == FORGED_OTHER)
+            read.user = wire_user(2);
+        size += i == SOUND_CHARGE || i == FORGED_CHARGE
+                    ? wire_build(bytes + size, USHER_OPCODE_CHARGE, 100 + i, 0, &charge)
+                    : wire_build(bytes + size, USHER_OPCODE_BALANCE, 100 + i, 0, &read);
+    }
+    assert_true(wire_send_bytes(&terminal, bytes, size));
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_true(wire_receive(&terminal, &frame));
+        assert_in_range(frame.request_no, 100, 100 + COUNT - 1);
+        result[frame.request_no - 100] = frame.result;
+    }
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(result[i], expected[i]);
+    const usher_balance_request look = {.user = wire_user(1)};
+    assert_int_equal(wire_ask(&terminal, USHER_OPCODE_BALANCE, &look, &balance), USHER_OK);
+    assert_int_equal(balance.balance, 5);
+    wire_close(&terminal);
+    finish(&fixture);
+}
+
 /* Checks of unknown roots are rate-limited per connection: made-up tokens cannot take the server's time. Tokens of
  * known roots and other connections do not feel it. */
 static void
@@ -744,6 +793,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_token_minted_by_somebody_else_is_refused),
         cmocka_unit_test(a_well_signed_token_for_a_place_that_is_not_there_is_expired),
         cmocka_unit_test(a_token_and_the_user_beside_it_must_fit),
+        cmocka_unit_test(a_forged_token_among_good_ones_falls_alone),
         cmocka_unit_test(tokens_of_unknown_roots_are_checked_only_so_often),
         cmocka_unit_test(many_tokens_that_were_shown_before_are_known_again),
         cmocka_unit_test(a_token_that_was_issued_needs_no_check_when_it_is_shown),

@@ -30,7 +30,7 @@ hint_run(const struct net *net)
         const struct pending *pending = &net->pending[i];
         const struct core_request request = {
             .opcode = pending->message->opcode, .asker = pending->asker, .body = net->arena + pending->body};
-        if (pending->message->kind != USHER_MESSAGE_QUERY)
+        if (pending->message->kind != USHER_MESSAGE_QUERY || pending->answered)
             continue;
         core_hint_begin(net->config.core, &request, &hints[count++]);
         if (count == HINT_GROUP) {

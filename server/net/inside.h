@@ -97,6 +97,11 @@ struct connection {
     struct handshake *handshake; /* from HELLO until READY, else NULL */
 };
 
+/* What a queue token is remembered by. */
+struct proof_mark {
+    uint8_t bytes[16];
+};
+
 /* A request of this turn that has climbed every rung. */
 struct pending {
     struct connection *connection;
@@ -107,6 +112,8 @@ struct pending {
     uint32_t budget_ms;
     uint64_t read_at_ms;
     bool answered; /* before the turn's commit */
+    bool unproved; /* its token waits for proof_end() */
+    struct proof_mark mark;
 };
 
 struct proof_known; /* proof.c */
@@ -131,7 +138,7 @@ struct net {
 
     /* The turn. */
     struct pending *pending; /* turn_max of them */
-    uint32_t pending_count;
+    uint32_t pending_count, proved_count; /* proved_count: the tokens of so many are proved */
     uint8_t *arena; /* their decoded bodies */
     void *scratch;  /* room for one decoded reply */
     size_t arena_size, arena_room;
@@ -235,6 +242,11 @@ void listen_close(struct net *net);
 
 /* --- request.c --- */
 void request_take(struct connection *connection, const usher_frame *frame);
+/* The request has its answer. */
+void request_settle(const struct pending *pending);
+/* Look at the tokens of those that have joined the turn since this was last done, and answer those whose token is not
+ * one. */
+void request_prove(struct net *net);
 
 /* --- gather.c --- */
 /* If the turn has commands: read those as well who are just about to ask. */
@@ -265,10 +277,13 @@ void hello_forget(struct connection *connection);
 /* --- proof.c --- */
 struct proof_known *proof_open(uint64_t tokens_most, uint64_t roots_most); /* NULL without memory */
 void proof_close(struct proof_known *known);
-/* Check a queue token's proof. TOKEN_MALFORMED, TOKEN_UNKNOWN_KEY, TOKEN_FORGED, BUSY (with *retry_after_ms) or OK with
- * *body. */
-usher_result proof_check(struct connection *connection, const uint8_t *token, size_t size, usher_token_body *body,
-                         uint64_t *retry_after_ms);
+/* Check a queue token's proof, in two steps, so that what it is remembered by is fetched while others are read. The first
+ * looks at the token alone: TOKEN_MALFORMED, TOKEN_UNKNOWN_KEY, or OK with *body and *mark; the second at the proof:
+ * TOKEN_FORGED, BUSY (with *retry_after_ms) or OK. */
+usher_result proof_begin(const struct net *net, const uint8_t *token, size_t size, usher_token_body *body,
+                         struct proof_mark *mark);
+usher_result proof_end(struct connection *connection, const uint8_t *token, size_t size, const struct proof_mark *mark,
+                       uint64_t *retry_after_ms);
 /* Remember a root that this process has signed itself. */
 void proof_remember(struct net *net, uint16_t leaf_count, const uint8_t root[32], const uint8_t signature[64]);
 /* And a token that it has issued. */

@@ -67,21 +67,12 @@ net_wake_after(struct net *net, uint64_t delay_ms)
 }
 
 /* --- the turn: commands -------------------------------------------------------------------------------- */
-/* The request has its answer. */
-static void
-settle(const struct pending *pending)
-{
-    pending->connection->in_flight--;
-    pending->connection->commands -= pending->message->kind != USHER_MESSAGE_QUERY;
-    pending->connection->owed -= USHER_HEADER_SIZE + usher_size_most(pending->message->reply);
-}
-
 static void
 refuse(const struct pending *pending, usher_result result, uint64_t retry_after_ms)
 {
     const usher_refusal refusal = {.retry_after_ms = retry_after_ms};
 
-    settle(pending);
+    request_settle(pending);
     connection_refuse(pending->connection, pending->message->opcode, pending->request_no, result, &refusal);
 }
 
@@ -99,7 +90,7 @@ gather_commands(struct net *net)
 
     for (uint32_t i = 0; i < net->pending_count; i++) {
         const struct pending *pending = &net->pending[i];
-        if (pending->message->kind != USHER_MESSAGE_COMMAND)
+        if (pending->message->kind != USHER_MESSAGE_COMMAND || pending->answered)
             continue;
         if (is_late(pending, now_ms))
             refuse(pending, USHER_NOT_EXECUTED, 0);
@@ -131,7 +122,7 @@ answer_command(struct net *net, const struct commit_answer *answer)
                                .flags = answer->replayed ? USHER_FLAG_REPLAYED : 0};
     unsigned field_no;
 
-    settle(pending);
+    request_settle(pending);
     if (answer->result == USHER_OK && seal_wants(message)) {
         usher_result sound = usher_decode(message->reply, answer->body, answer->body_size, net->scratch, &field_no);
         assert(sound == USHER_OK);
@@ -228,7 +219,7 @@ answer_query(struct net *net, const struct pending *pending)
         net_ask(net, pending->message->opcode, &pending->asker, net->arena + pending->body);
     const usher_frame frame = {
         .opcode = pending->message->opcode, .request_no = pending->request_no, .aux = answer.result};
-    settle(pending);
+    request_settle(pending);
     if (answer.result == USHER_OK && pending->message->opcode == USHER_OPCODE_FIGURES) {
         usher_figures_reply *reply = memcpy(net->scratch, answer.reply, sizeof *reply);
         figures_add(net, (const void *)(net->arena + pending->body), reply);
@@ -243,7 +234,7 @@ answer_query(struct net *net, const struct pending *pending)
 static void
 answer_watch(struct net *net, const struct pending *pending)
 {
-    settle(pending);
+    request_settle(pending);
     watch_answer(net, pending);
 }
 
@@ -375,7 +366,7 @@ answer_early(struct net *net)
         return true;
     for (uint32_t i = 0; i < net->pending_count; i++) {
         struct pending *pending = &net->pending[i];
-        if (pending->message->kind != USHER_MESSAGE_QUERY || pending->connection->commands > 0)
+        if (pending->message->kind != USHER_MESSAGE_QUERY || pending->connection->commands > 0 || pending->answered)
             continue;
         if (count++ % CLOCK_EVERY == 0)
             now_ms = net_now(net);
@@ -401,8 +392,10 @@ turn(struct net *net)
 
     net->again = false;
     stages_begin(stages);
+    request_prove(net);
     stages_lap(stages, USHER_STAGE_PARSE);
     gather_run(net);
+    request_prove(net);
     stages_lap(stages, USHER_STAGE_GATHER);
     if (!follow_others(net))
         return false;
@@ -419,7 +412,7 @@ turn(struct net *net)
     stages_lap(stages, USHER_STAGE_SEAL);
     watch_run(net);
     stages_lap(stages, USHER_STAGE_PUSH);
-    net->pending_count = 0;
+    net->pending_count = net->proved_count = 0;
     net->arena_size = 0;
     connection_flush_all(net);
     stages_lap(stages, USHER_STAGE_SEND);

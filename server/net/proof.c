@@ -46,6 +46,7 @@ struct proof_known {
 };
 
 _Static_assert(crypto_shorthash_siphashx24_BYTES == MARK_SIZE, "a mark is a hash");
+_Static_assert(sizeof(struct proof_mark) == MARK_SIZE, "a mark outside is one");
 
 static bool
 marks_open(struct marks *marks, uint64_t most)
@@ -228,11 +229,8 @@ climb_tree(struct connection *connection, const uint8_t *token, size_t body_size
 }
 
 usher_result
-proof_check(struct connection *connection, const uint8_t *token, size_t size, usher_token_body *body,
-            uint64_t *retry_after_ms)
+proof_begin(const struct net *net, const uint8_t *token, size_t size, usher_token_body *body, struct proof_mark *mark)
 {
-    const struct net *net = connection->net;
-    uint8_t mark[MARK_SIZE];
     usher_proof proof;
     size_t body_size;
 
@@ -242,11 +240,27 @@ proof_check(struct connection *connection, const uint8_t *token, size_t size, us
         return USHER_TOKEN_MALFORMED;
     if (body->key_id != net->config.key_id)
         return USHER_TOKEN_UNKNOWN_KEY;
-    crypto_shorthash_siphashx24(mark, token, size, net->known->key);
-    if (is_known(&net->known->tokens, mark))
+    crypto_shorthash_siphashx24(mark->bytes, token, size, net->known->key);
+    __builtin_prefetch(bucket_of(&net->known->tokens, mark->bytes));
+    return USHER_OK;
+}
+
+usher_result
+proof_end(struct connection *connection, const uint8_t *token, size_t size, const struct proof_mark *mark,
+          uint64_t *retry_after_ms)
+{
+    struct marks *tokens = &connection->net->known->tokens;
+    usher_token_body body;
+    usher_proof proof;
+    size_t body_size;
+
+    if (is_known(tokens, mark->bytes))
         return USHER_OK;
-    usher_result result = climb_tree(connection, token, body_size, body, &proof, retry_after_ms);
+    bool sound = usher_document_split(token, size, USHER_DOCUMENT_TOKEN, &body_size, &proof);
+    sound = sound && usher_token_body_decode(token, body_size, &body);
+    assert(sound); /* proof_begin() has seen to it */
+    usher_result result = climb_tree(connection, token, body_size, &body, &proof, retry_after_ms);
     if (result == USHER_OK)
-        remember(&net->known->tokens, mark);
+        remember(tokens, mark->bytes);
     return result;
 }

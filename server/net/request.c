@@ -2,7 +2,9 @@
  * results.def. What is left for the core: a user who is missing, the request id, the token's state, the handler (M7).
  *
  * A request that falls from a rung is answered at once and leaves no trace. One that reaches the top waits in the
- * turn's list with its decoded body, commands and queries alike; loop.c carries them out. */
+ * turn's list with its decoded body, commands and queries alike; loop.c carries them out. By then only its token's proof
+ * may be due: what that is known by is in no cache, so it is fetched while the turn's other requests are read, and
+ * looked at once all are there. */
 #include "server/net/inside.h"
 
 #include <assert.h>
@@ -16,7 +18,9 @@ struct climb {
     const struct form *form;
     void *body; /* decoded, at the arena's end */
     struct core_asker asker;
-    usher_refusal refusal; /* what goes with a fall */
+    bool unproved;
+    struct proof_mark mark; /* unproved: of the token */
+    usher_refusal refusal;  /* what goes with a fall */
 };
 
 typedef usher_result rung(struct climb *climb);
@@ -128,14 +132,24 @@ check_token(struct climb *climb)
     if (size == 0)
         return may_be_bare(climb) ? USHER_OK : USHER_TOKEN_MISSING;
     usher_result result =
-        proof_check(climb->connection, form_see(climb->body, field), size, &token, &climb->refusal.retry_after_ms);
+        proof_begin(climb->connection->net, form_see(climb->body, field), size, &token, &climb->mark);
     if (result != USHER_OK)
         return result;
+    climb->unproved = true;
     climb->asker.has_token = 1;
     climb->asker.queue_id = token.queue_id;
     climb->asker.position = token.position;
     climb->asker.user = token.user;
     return USHER_OK;
+}
+
+/* The second step of a token's proof. */
+static usher_result
+prove(struct connection *connection, const struct form *form, const void *body, const struct proof_mark *mark,
+      usher_refusal *refusal)
+{
+    return proof_end(connection, form_see(body, form->token), form_count(body, form->token), mark,
+                     &refusal->retry_after_ms);
 }
 
 static usher_result
@@ -144,12 +158,15 @@ check_user(struct climb *climb)
     if (climb->form->user == NULL)
         return USHER_OK;
     const usher_uuid *user = form_see(climb->body, climb->form->user);
-    if (climb->asker.has_token) {
-        bool other = !is_zero(user, sizeof *user) && memcmp(user, &climb->asker.user, sizeof *user) != 0;
-        return other ? USHER_TOKEN_OTHER_USER : USHER_OK;
+    if (!climb->asker.has_token) {
+        climb->asker.user = *user;
+        return USHER_OK;
     }
-    climb->asker.user = *user;
-    return USHER_OK;
+    if (is_zero(user, sizeof *user) || memcmp(user, &climb->asker.user, sizeof *user) == 0)
+        return USHER_OK;
+    /* It falls here, unless the rung below would not have held it. */
+    usher_result result = prove(climb->connection, climb->form, climb->body, &climb->mark, &climb->refusal);
+    return result == USHER_OK ? USHER_TOKEN_OTHER_USER : result;
 }
 
 /* --- the top -------------------------------------------------------------------------------------------- */
@@ -184,6 +201,8 @@ join_turn(const struct climb *climb)
         .request_no = climb->frame->request_no,
         .budget_ms = climb->frame->aux,
         .read_at_ms = connection->read_at_ms,
+        .unproved = climb->unproved,
+        .mark = climb->mark,
     };
     net->arena_size += (climb->message->request->struct_size + 15) & ~(size_t)15;
     if (climb->message->opcode == USHER_OPCODE_ENROL)
@@ -193,18 +212,49 @@ join_turn(const struct climb *climb)
     connection->owed += USHER_HEADER_SIZE + usher_size_most(climb->message->reply);
 }
 
+void
+request_settle(const struct pending *pending)
+{
+    pending->connection->in_flight--;
+    pending->connection->commands -= pending->message->kind != USHER_MESSAGE_QUERY;
+    pending->connection->owed -= USHER_HEADER_SIZE + usher_size_most(pending->message->reply);
+}
+
 /* The refusal as it goes out: what a rung that was passed has left in it belongs to no other result. */
 static void
-fall(struct climb *climb, usher_result result)
+refuse(struct connection *connection, uint16_t opcode, uint32_t request_no, usher_result result, usher_refusal *refusal)
 {
-    struct connection *connection = climb->connection;
-    usher_refusal *refusal = &climb->refusal;
-
     if (result != USHER_FIELD_INVALID)
         refusal->detail = 0;
     if (result != USHER_BUSY)
         refusal->retry_after_ms = 0;
-    connection_refuse(connection, climb->frame->opcode, climb->frame->request_no, result, refusal);
+    connection_refuse(connection, opcode, request_no, result, refusal);
+}
+
+void
+request_prove(struct net *net)
+{
+    for (; net->proved_count < net->pending_count; net->proved_count++) {
+        struct pending *pending = &net->pending[net->proved_count];
+        usher_refusal refusal = {0};
+        if (!pending->unproved)
+            continue;
+        usher_result result = prove(pending->connection, forms_of(&net->forms, pending->message),
+                                    net->arena + pending->body, &pending->mark, &refusal);
+        if (result == USHER_OK)
+            continue;
+        pending->answered = true;
+        request_settle(pending);
+        refuse(pending->connection, pending->message->opcode, pending->request_no, result, &refusal);
+    }
+}
+
+static void
+fall(struct climb *climb, usher_result result)
+{
+    struct connection *connection = climb->connection;
+
+    refuse(connection, climb->frame->opcode, climb->frame->request_no, result, &climb->refusal);
     if (result == USHER_SIGNATURE_WRONG)
         connection_end(connection);
 }
