@@ -31,6 +31,7 @@
 
 #define KEY_ID            1
 #define LEAP_WORTH_SAYING 60000    /* ms */
+#define START_MS_MOST     (STORE_STAMP_MOST / 2) /* so a start leaves time to run for two thousand years */
 #define FAULT_BIT         (79 * 8) /* the last of a queue's name, which nobody sees */
 #define SPARE_DESCRIPTORS 64       /* for everything that is not a connection */
 
@@ -153,6 +154,13 @@ begin_clock(struct usherd *usherd)
     uint64_t monotonic_ms = clock_monotonic_ms(), running_ms, off_ms;
     char why[256];
 
+    if (wall_ms > START_MS_MOST || last_ms > START_MS_MOST) {
+        snprintf(why, sizeof why,
+                 "the system's clock (%" PRIu64 ") or the data's last stamp (%" PRIu64
+                 ") is past the year 4199, which no usherd starts in; set the clock right",
+                 wall_ms, last_ms);
+        return refuse(USHERD_CLOCK, why);
+    }
     if (instances_now_ms(usherd->instances, monotonic_ms, &running_ms))
         return join_clock(usherd, wall_ms, running_ms, monotonic_ms);
     enum clock_start start = clock_begin(&usherd->clock, wall_ms, monotonic_ms, last_ms, options->clock_leap_max_ms,

@@ -206,6 +206,21 @@ break_ticket_state(struct house *house)
 }
 
 static void
+break_link(struct house *house)
+{
+    struct ticket_record ticket;
+    assert_true(store_get_ticket(house->store, TICKET_KEY(1, 2), &ticket));
+    ticket.linked = 1; /* to nothing */
+    store_put_ticket(house->store, &ticket);
+}
+
+static void
+break_end_of_link(struct house *house)
+{
+    store_put_link(house->store, &(struct link_record){TICKET_KEY(1, 1 << 20), TICKET_KEY(1, 1)}); /* of no ticket */
+}
+
+static void
 break_active_time(struct house *house)
 {
     struct ticket_record ticket;
@@ -271,6 +286,7 @@ every_broken_invariant_is_named(void **state)
         {break_note, "C3"},        {break_hold_list, "S4"},   {break_ticket_list, "L1"}, {break_ticket_state, "L1"},
         {break_active_time, "L3"}, {break_balance, "P2"},     {break_sum, "P1"},         {break_owned, "C2"},
         {break_date, "C3"},        {break_mode, "L1"},        {break_taken, "S5"},       {break_sold_block, "S5"},
+        {break_link, "L1"},        {break_end_of_link, "L1"},
     };
     (void)state;
 

@@ -117,6 +117,10 @@ sell_some(struct data_stage *stage)
     ask(stage, USHER_OPCODE_BLOCK, &block, NULL);
     usher_put_consumer_request consumer = {.request_id = wire_id(), .consumer = "ledger"};
     ask(stage, USHER_OPCODE_PUT_CONSUMER, &consumer, NULL);
+    usher_put_queue_request queue = {.request_id = wire_id(), .queue_id = 2, .name = "Another"};
+    ask(stage, USHER_OPCODE_PUT_QUEUE, &queue, NULL);
+    usher_join_request both = {.request_id = wire_id(), .user = wire_user(5), .queue_id = 2};
+    ask(stage, USHER_OPCODE_JOIN, &both, NULL); /* a user with places in two queues */
 }
 
 void

@@ -279,7 +279,7 @@ a_mistake_in_a_dump_is_named_with_its_line(void **state)
         {"\n0 00", "\n1 00", "line 6: the check does not fit"},
         {"\n0 00", "\n0 0", "line 6: the row's bytes should be pairs of hex digits"},
         {"\n0 00", "\n00 00", "line 6: its key should be a number"},
-        {"table queue 1", "table queue 2", "its key should be a number"},
+        {"table queue 2", "table queue 3", "its key should be a number"},
         {"table queue", "table house", "line 7: the table came before"},
         {"table user ", "table user 1", "its key should be a number"},
         {"\ntable note 2\n", "\nnothing\n", "it should begin a table, or be the end line"},

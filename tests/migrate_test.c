@@ -3,7 +3,9 @@
  * waiting users, an invited client; SIGKILL took the server with its last batches in the journal. schema-2.mdb is one
  * of schema 2, likewise: two concert dates, a sold seat, three holds, four blocks, two of them of a channel, one that
  * waits for a hold. schema-3.mdb is one of schema 3: 52 events of which the history has taken in 50, a payment given
- * back, a blocked seat that its terminal sold and one that it holds. */
+ * back, a blocked seat that its terminal sold and one that it holds. schema-4.mdb is one of schema 4, with its
+ * schema-4.journal: two queues, three users with places in both, admissions claimed and not, one paid seat, three
+ * holds; the last three batches, of one of these users and of one who leaves, stand in the journal's front alone. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,17 +47,25 @@ read_fixture(void)
 }
 
 static void
-put_data(const struct help_folder *folder, const struct old_data *data)
+put_file(const struct help_folder *folder, const char *name, const struct old_data *data)
 {
     char path[400];
     FILE *file;
 
     mkdir(folder->path, 0700);
-    snprintf(path, sizeof path, "%s/store.mdb", folder->path);
+    snprintf(path, sizeof path, "%s/%s", folder->path, name);
     file = fopen(path, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(data->bytes, 1, data->size, file), data->size);
     fclose(file);
+}
+
+static void
+put_data(const struct help_folder *folder, const struct old_data *data)
+{
+    char path[400];
+
+    put_file(folder, "store.mdb", data);
     snprintf(path, sizeof path, "%s/store.mdb-lock", folder->path);
     remove(path);
 }
@@ -208,6 +218,78 @@ a_store_of_the_third_schema_opens_whole(void **state)
     }
 }
 
+/* What a ticket of the fixture was. */
+struct was {
+    uint64_t queue_no, position;
+    uint32_t user_no;
+    uint8_t state;
+    uint64_t joined_at_ms, active_since, end_due;
+    uint32_t claim_ms;
+    uint64_t next;
+};
+
+static void
+assert_ticket_was(const struct store *store, const struct was *was)
+{
+    uint64_t key = was->queue_no << 40 | was->position;
+    const struct ticket_record *ticket = store_see_ticket(store, key);
+    const struct link_record *link = store_see_link(store, key);
+
+    assert_non_null(ticket);
+    assert_int_equal(ticket->user_no, was->user_no);
+    assert_int_equal(ticket->state, was->state);
+    assert_int_equal(ticket->joined_at_ms, was->joined_at_ms);
+    assert_int_equal(ticket->token_ms, 86400000);
+    assert_int_equal(ticket->active_since, was->active_since);
+    assert_int_equal(ticket->end_due, was->end_due);
+    assert_int_equal(ticket_claim_ms(ticket), was->claim_ms);
+    assert_int_equal(ticket->linked, was->next != 0);
+    assert_int_equal(link == NULL ? 0 : link->next, was->next);
+}
+
+/* F2: a store of schema 4 opens, and what its newest batches have left in the journal's front comes with it; every
+ * ticket is what it was, and leads on to the next one of its user. */
+static void
+a_store_of_the_fourth_schema_opens_whole(void **state)
+{
+    static const struct was was[] = {
+        {1, 3, 3, USHER_PLACE_ACTIVE, 1795912510748, 1795912510748, 1795913110748, 0, UINT64_C(2) << 40 | 3},
+        {1, 5, 7, USHER_PLACE_ACTIVE, 1795912510772, 1795912510772, 1795913110772, 120000, 0},
+        {1, 6, 8, USHER_PLACE_ACTIVE, 1795912511252, 1795912511252, 1795913111252, 120000, UINT64_C(2) << 40 | 7},
+        {2, 1, 1, USHER_PLACE_USED, 1795912510652, 1795912510652, 1795916110822, 0, 0},
+        {2, 2, 2, USHER_PLACE_ACTIVE, 1795912510666, 1795912510666, 1795913110666, 90000, 0},
+        {2, 4, 4, USHER_PLACE_WAITING, 1795912510688, 0, 1795912810688, 0, 0},
+        {2, 5, 5, USHER_PLACE_LEFT, 1795912510700, 0, 1795916111260, 0, 0},
+    };
+    const struct help_folder *folder = *state;
+    const struct store_options options = {.directory = folder->path, .map_bytes = UINT64_C(1) << 30};
+    struct old_data data = read_file(SCHEMA_4_PATH), front = read_file(SCHEMA_4_FRONT_PATH);
+    struct store *store;
+    struct core *core;
+    char why[512] = "";
+
+    put_data(folder, &data);
+    put_file(folder, "store.journal", &front);
+    free(data.bytes);
+    free(front.bytes);
+    for (int opening = 0; opening < 2; opening++) {
+        if (store_open(&options, &store, why, sizeof why) != STORE_OK)
+            fail_msg("%s", why);
+        assert_int_equal(store_position(store), 33);
+        assert_int_equal(store_record_count(store, STORE_TABLE_TICKET), 13);
+        assert_int_equal(store_record_count(store, STORE_TABLE_LINK), 3);
+        assert_int_equal(store_waiting_count(store, 2), 3);
+        assert_int_equal(store_active_count(store, 1), 5);
+        for (size_t at = 0; at < sizeof was / sizeof *was; at++)
+            assert_ticket_was(store, &was[at]);
+        core = core_open(store);
+        if (!core_audit(core, why, sizeof why))
+            fail_msg("%s", why);
+        core_close(core);
+        store_close(store);
+    }
+}
+
 /* F2: a snapshot changes nothing, so it does not read an older schema and says how it is brought up. */
 static void
 a_snapshot_of_an_older_schema_says_what_to_do(void **state)
@@ -322,6 +404,7 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_store_of_the_first_schema_opens_whole, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_store_of_the_second_schema_opens_whole, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_store_of_the_third_schema_opens_whole, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_store_of_the_fourth_schema_opens_whole, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_snapshot_of_an_older_schema_says_what_to_do, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_step_is_taken_whole_or_not_at_all, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(damage_in_an_old_store_is_named, make_folder, remove_folder),

@@ -746,8 +746,8 @@ what_the_last_turn_leaves_behind_is_kept(void **state)
     const struct ticket_record *unclaimed = store_see_ticket(inside.store, key + 1);
     assert_non_null(claimed);
     assert_non_null(unclaimed);
-    assert_int_equal(claimed->claim_due, 0);
-    assert_int_not_equal(unclaimed->claim_due, 0);
+    assert_int_equal(ticket_claim_ms(claimed), 0);
+    assert_int_not_equal(ticket_claim_ms(unclaimed), 0);
     free_inside(&inside);
 }
 

@@ -482,14 +482,14 @@ the_end_of_the_last_sale_is_a_due_moment(void **state)
 static void
 the_free_seat_query_reads_one_block_whatever_else_there_is(void **state)
 {
-    uint64_t reads[STORE_TABLE_CONSUMER + 1];
+    uint64_t reads[STORE_TABLE_LINK + 1];
 
     play(state, "audit off\n"
                 "house dates=1\n"
                 "@1000 ann join -> OK\n"
                 "@1000 ann reserve concert=1 date=1 seat=7,8,9 -> OK\n"
                 "@1000 ann seats concert=1 date=1 -> OK free_count=47\n");
-    for (unsigned table = 1; table <= STORE_TABLE_CONSUMER; table++)
+    for (unsigned table = 1; table <= STORE_TABLE_LINK; table++)
         reads[table] = play_reads(state, (enum store_table)table);
     assert_int_equal(reads[STORE_TABLE_BLOCK], 1);
     assert_int_equal(reads[STORE_TABLE_HOLD], 0);
@@ -497,7 +497,7 @@ the_free_seat_query_reads_one_block_whatever_else_there_is(void **state)
                 "@1000 bob join -> OK\n"
                 "@1000 bob reserve concert=2 date=1 seat=7,8,9 -> OK\n"
                 "@1000 ann seats concert=1 date=1 -> OK free_count=47\n");
-    for (unsigned table = 1; table <= STORE_TABLE_CONSUMER; table++)
+    for (unsigned table = 1; table <= STORE_TABLE_LINK; table++)
         assert_int_equal(play_reads(state, (enum store_table)table), reads[table]);
     play(state, "@1000 ann seats concert=2 date=99999 -> OK free_count=50\n");
     assert_int_equal(play_reads(state, STORE_TABLE_BLOCK), 1);

@@ -252,6 +252,25 @@ a_start_far_ahead_of_the_last_stamp_is_refused_unless_accepted(void **state)
     test_server_close(&server);
 }
 
+/* X1: moments of places have 48 bits, so no start is so late that a server could come to their end. */
+static void
+a_start_past_the_year_4199_is_refused(void **state)
+{
+    struct test_server server;
+    char said[SAID_MOST];
+    (void)state;
+
+    test_server_open(&server);
+    assert_int_equal(test_server_run(&server, server.data, said, sizeof said, "--listen", "127.0.0.1:0", "--wall-ms",
+                                     "70368744177664", NULL),
+                     EXIT_CLOCK);
+    assert_non_null(strstr(said, "past the year 4199"));
+    test_server_start(&server, "--wall-ms", "70368744177663", NULL);
+    assert_in_range(server_time(&server), 70368744177663, 70368744177663 + DAY);
+    assert_int_equal(test_server_stop(&server, SIGTERM), 0);
+    test_server_close(&server);
+}
+
 /* --- keys
  * ----------------------------------------------------------------------------------------------------------------- */
 static void
@@ -679,6 +698,7 @@ main(int argc, char **argv)
         cmocka_unit_test(the_clock_starts_at_the_systems_time_or_at_the_last_stamp_if_that_is_later),
         cmocka_unit_test(the_clock_never_goes_back),
         cmocka_unit_test(a_start_far_ahead_of_the_last_stamp_is_refused_unless_accepted),
+        cmocka_unit_test(a_start_past_the_year_4199_is_refused),
         cmocka_unit_test(a_key_that_was_made_is_read_back_and_never_overwritten),
         cmocka_unit_test(a_file_that_is_not_a_key_is_refused),
         cmocka_unit_test(a_service_key_that_is_exposed_or_gone_is_refused),

@@ -106,6 +106,7 @@ random_key(struct help_random *random, enum store_table table)
     case STORE_TABLE_OWNED:
         return (1 + first % DATES) << 32 | second % 20;
     case STORE_TABLE_TICKET:
+    case STORE_TABLE_LINK:
         return (1 + first % QUEUES) << 40 | (1 + second * 7);
     case STORE_TABLE_CONCERT:
     case STORE_TABLE_PLAN:
@@ -192,7 +193,7 @@ make_ticket(struct help_random *random, struct ticket_record *ticket)
     ticket->user_no = (uint32_t)(1 + help_below(random, USERS));
     ticket->state = states[help_below(random, 4)];
     ticket->end_due = 1000 + help_below(random, 500);
-    ticket->claim_due = help_below(random, 3) == 0 ? 900 + help_below(random, 700) : 0;
+    ticket_set_claim_ms(ticket, help_below(random, 3) == 0 ? (uint32_t)(900 + help_below(random, 700)) : 0);
 }
 
 static void
@@ -218,6 +219,12 @@ make_client(struct help_random *random, struct client_record *client)
         memset(&client->code_hash, 0, sizeof client->code_hash);
     else
         fill(random, &client->code_hash, sizeof client->code_hash);
+}
+
+static void
+make_link(struct help_random *random, struct link_record *link)
+{
+    link->next = 1 + help_below(random, 1000);
 }
 
 static void
@@ -396,7 +403,7 @@ help_picture(const struct store *store)
 {
     uint64_t picture = store_digest_recount(store);
 
-    for (enum store_table table = STORE_TABLE_HOUSE; table <= STORE_TABLE_CONSUMER; table++)
+    for (enum store_table table = STORE_TABLE_HOUSE; table <= STORE_TABLE_LINK; table++)
         picture = mixed_number(picture, store_record_count(store, table));
     for (uint64_t queue_no = 1; queue_no <= QUEUES; queue_no++) {
         picture = mixed_due(store, queue_no, picture);
@@ -457,9 +464,9 @@ recount_ticket(void *context, const void *record)
     if (ticket->key >> 40 != recount->queue_no)
         return true;
     recount->active += ticket->state == USHER_PLACE_ACTIVE;
-    recount_due(recount,
-                ticket->claim_due != 0 && ticket->claim_due < ticket->end_due ? ticket->claim_due : ticket->end_due,
-                STORE_TABLE_TICKET, ticket->key);
+    uint64_t claim_due = ticket->active_since + ticket_claim_ms(ticket), end_due = ticket->end_due;
+    bool unclaimed = ticket_claim_ms(ticket) != 0;
+    recount_due(recount, unclaimed && claim_due < end_due ? claim_due : end_due, STORE_TABLE_TICKET, ticket->key);
     if (ticket->state != USHER_PLACE_WAITING)
         return true;
     recount->waiting++;

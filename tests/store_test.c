@@ -193,7 +193,7 @@ due_moments_come_in_one_total_order(void **state)
 
         if (order[at].key == TICKET(1, 9)) {
             ticket.end_due = 1000;
-            ticket.claim_due = 50;
+            ticket_set_claim_ms(&ticket, 50);
         }
         if (order[at].table == STORE_TABLE_TICKET) {
             store_put_ticket(store, &ticket);

@@ -357,7 +357,8 @@ is_batch(struct commit *commit, const uint8_t *batch, size_t size)
 
     if (!batch_open(&reader, batch, size))
         return false;
-    if (reader.count > COMMIT_COMMANDS_MOST || reader.stamp_ms < commit_stamp_ms(commit))
+    if (reader.count > COMMIT_COMMANDS_MOST || reader.stamp_ms < commit_stamp_ms(commit) ||
+        reader.stamp_ms > STORE_STAMP_MOST)
         return false;
     while (batch_next(&reader, &request, commit->scratch))
         continue;

@@ -21,7 +21,7 @@ struct audit {
     size_t why_size;
     bool sound;
     uint64_t holds, holds_in_lists, held_seats, notes, blocked_seats;
-    uint64_t live_tickets, live_in_lists;
+    uint64_t live_tickets, live_in_lists, links;
     int64_t balances;
     uint64_t *waiting, *active; /* by queue_no */
     struct store_counts house;
@@ -176,8 +176,11 @@ visit_ticket(void *context, const void *record)
     audit->live_tickets += ticket_is_live(ticket);
     audit->waiting[queue_no] += ticket->state == USHER_PLACE_WAITING;
     audit->active[queue_no] += ticket->state == USHER_PLACE_ACTIVE;
-    CHECK("L1 (an ended ticket is in no list)", ticket_is_live(ticket) || ticket->next_of_user == 0, "ticket",
-          ticket->key);
+    const struct link_record *link = store_see_link(audit->store, ticket->key);
+    CHECK("L1 (an ended ticket is in no list)", ticket_is_live(ticket) || link == NULL, "ticket", ticket->key);
+    CHECK("L1 (a ticket knows of its link)", ticket->linked == (link != NULL) && (link == NULL || link->next != 0),
+          "ticket", ticket->key);
+    audit->links += link != NULL;
     CHECK("L3 (an active ticket ends after it began)",
           ticket->state != USHER_PLACE_ACTIVE || queue_due(queue, ticket->end_due) >= ticket->active_since, "ticket",
           ticket->key);
@@ -206,12 +209,12 @@ visit_user(void *context, const void *record)
               ticket != NULL && ticket->user_no == user->user_no && ticket_is_live(ticket) &&
                   ticket_count < CORE_QUEUES_MOST,
               "user", user->user_no);
-        for (uint64_t other = ticket->next_of_user; other != 0;) {
+        for (uint64_t other = ticket_next(audit->store, ticket); other != 0;) {
             CHECK("L1 (one live ticket a queue)", TICKET_QUEUE_NO(other) != TICKET_QUEUE_NO(key), "user",
                   user->user_no);
-            other = store_see_ticket(audit->store, other)->next_of_user;
+            other = ticket_next(audit->store, store_see_ticket(audit->store, other));
         }
-        key = ticket->next_of_user;
+        key = ticket_next(audit->store, ticket);
     }
     audit->live_in_lists += ticket_count;
     audit->balances += user->balance;
@@ -301,6 +304,8 @@ check_house(struct audit *audit, const struct house_record *house)
     CHECK("S1 (as many holds as held seats)", audit->holds == audit->held_seats, "house", 0);
     CHECK("S4 (each hold in one list)", audit->holds == audit->holds_in_lists, "house", 0);
     CHECK("L1 (each live ticket in one list)", audit->live_tickets == audit->live_in_lists, "house", 0);
+    CHECK("L1 (each link is a ticket's)", store_record_count(audit->store, STORE_TABLE_LINK) == audit->links, "house",
+          0);
     CHECK("C1 (balances)", audit->balances == store_balance_sum(audit->store), "house", 0);
     CHECK("P1", audit->balances + house->top_ups + house->sales == 0, "house", 0);
     CHECK("C2 (each sold seat has an owner)", audit->owned_seats == audit->sale_count, "house", 0);

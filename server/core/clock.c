@@ -217,7 +217,7 @@ core_end_due_of_user(struct core *core, uint64_t user_no)
                 ticket_end(core, key, USHER_PLACE_EXPIRED);
                 again = true;
             }
-            key = ticket.next_of_user;
+            key = again ? 0 : ticket_next(core->store, &ticket);
         }
         for (uint64_t id = user.first_hold; id != 0 && !again;) {
             struct hold_record hold;

@@ -213,7 +213,7 @@ check_ticket(struct core *core, const struct core_request *request, const usher_
         core->refusal.retry_after_ms = queue_next_poll_ms(core, &queue, rank, request->asker.position);
         return core_refuse_detail(core, USHER_TOKEN_WAITING, rank);
     }
-    if (message->claims && ticket.claim_due != 0) {
+    if (message->claims && ticket_claim_ms(&ticket) != 0) {
         if (core->changing)
             ticket_claim(core, ticket.key);
         else
@@ -363,6 +363,7 @@ core_resume(struct core *core, uint64_t down_since_ms, uint64_t now_ms)
 {
     begin(core, NULL);
     assert(now_ms >= core->house.stamp_ms);
+    assert(now_ms <= STORE_STAMP_MOST);
     core->now_ms = now_ms;
     core->changing = true;
     queues_put_off(core, down_since_ms);
@@ -377,6 +378,7 @@ core_tick(struct core *core, uint64_t now_ms)
 {
     begin(core, NULL);
     assert(now_ms >= core->house.stamp_ms); /* X1 */
+    assert(now_ms <= STORE_STAMP_MOST);
     core->now_ms = now_ms;
     core->changing = true;
     core->budget = (uint32_t)house_policy(core, HOUSE_POLICY_tick_max);

@@ -126,8 +126,14 @@ void core_end_due_of_user(struct core *core, uint64_t user_no);
 #define TICKET_QUEUE_NO(key)           ((key) >> 40)
 #define TICKET_POSITION(key)           ((key) & ((UINT64_C(1) << 40) - 1))
 bool ticket_is_live(const struct ticket_record *ticket);
-/* When the ticket ends next unless something happens, in sale time. */
-uint64_t ticket_due(const struct ticket_record *ticket);
+/* The key of the next live ticket of its user, 0 for none. */
+static inline uint64_t
+ticket_next(const struct store *store, const struct ticket_record *ticket)
+{
+    const struct link_record *link = ticket->linked ? store_see_link(store, ticket->key) : NULL;
+
+    return link == NULL ? 0 : link->next;
+}
 /* Its state now: a live ticket that is due counts as EXPIRED. */
 enum usher_place_state ticket_state_now(const struct core *core, const struct queue_record *queue,
                                         const struct ticket_record *ticket);

@@ -17,16 +17,24 @@
 
 #include <xxhash.h>
 
+/* What a ticket's record has bits for. */
+enum policy_most {
+#define USHER_POLICY(SCOPE, name, usual, least, most, unit, help) POLICY_MOST_##name = (most),
+#include "protocol/policies.def"
+};
+_Static_assert(POLICY_MOST_token_ms_max <= UINT32_MAX, "a ticket's token_ms has 32 bits");
+_Static_assert(POLICY_MOST_claim_ms <= UINT32_MAX, "so has its claim_ms");
+/* What is added to a sale time, which is a stamp at most, and kept as end_due. */
+#define IS_SOON(name) _Static_assert(POLICY_MOST_##name <= STORE_STAMP_MOST, "an end_due has 48 bits")
+IS_SOON(waiting_lease_ms);
+IS_SOON(active_ms);
+IS_SOON(active_total_ms);
+IS_SOON(ended_keep_ms);
+
 bool
 ticket_is_live(const struct ticket_record *ticket)
 {
     return ticket->state == USHER_PLACE_WAITING || ticket->state == USHER_PLACE_ACTIVE;
-}
-
-uint64_t
-ticket_due(const struct ticket_record *ticket)
-{
-    return ticket->claim_due != 0 && ticket->claim_due < ticket->end_due ? ticket->claim_due : ticket->end_due;
 }
 
 enum usher_place_state
@@ -41,7 +49,7 @@ ticket_state_now(const struct core *core, const struct queue_record *queue, cons
 static uint64_t
 absolute_due(const struct core *core, const struct queue_record *queue, const struct ticket_record *ticket)
 {
-    return ticket->ends_at_ms - (core->now_ms - queue_sale_ms(core, queue));
+    return ticket->joined_at_ms + ticket->token_ms - (core->now_ms - queue_sale_ms(core, queue));
 }
 
 static uint64_t
@@ -82,27 +90,39 @@ find_live(const struct core *core, uint64_t user_no, uint64_t queue_no)
 {
     uint64_t key = store_see_user(core->store, user_no)->first_ticket;
     while (key != 0 && TICKET_QUEUE_NO(key) != queue_no)
-        key = store_see_ticket(core->store, key)->next_of_user;
+        key = ticket_next(core->store, store_see_ticket(core->store, key));
     return key;
+}
+
+/* The record is the caller's to put. */
+static void
+set_next(struct core *core, struct ticket_record *ticket, uint64_t next)
+{
+    if (next != 0)
+        store_put_link(core->store, &(struct link_record){ticket->key, next});
+    else if (ticket->linked)
+        store_remove_link(core->store, ticket->key);
+    ticket->linked = next != 0;
 }
 
 static void
 unlink_ticket(struct core *core, struct ticket_record *ticket)
 {
     struct user_record user;
+    uint64_t next = ticket_next(core->store, ticket);
     store_get_user(core->store, ticket->user_no, &user);
     if (user.first_ticket == ticket->key) {
-        user.first_ticket = ticket->next_of_user;
+        user.first_ticket = next;
         store_put_user(core->store, &user);
     } else {
         struct ticket_record before;
         store_get_ticket(core->store, user.first_ticket, &before);
-        while (before.next_of_user != ticket->key)
-            store_get_ticket(core->store, before.next_of_user, &before);
-        before.next_of_user = ticket->next_of_user;
+        for (uint64_t key; (key = ticket_next(core->store, &before)) != ticket->key;)
+            store_get_ticket(core->store, key, &before);
+        set_next(core, &before, next);
         store_put_ticket(core->store, &before);
     }
-    ticket->next_of_user = 0;
+    set_next(core, ticket, 0);
 }
 
 static void
@@ -141,7 +161,7 @@ ticket_end(struct core *core, uint64_t key, enum usher_place_state state)
     unlink_ticket(core, &ticket);
     ticket.state = (uint8_t)state;
     ticket.end_due = queue_sale_ms(core, queue) + house_policy(core, HOUSE_POLICY_ended_keep_ms);
-    ticket.claim_due = 0;
+    ticket_set_claim_ms(&ticket, 0);
     store_put_ticket(core->store, &ticket);
     if (state == USHER_PLACE_EXPIRED)
         emit_of_ticket(core, USHER_EVENT_LAPSED, &ticket);
@@ -156,7 +176,7 @@ ticket_claim(struct core *core, uint64_t key)
 {
     struct ticket_record ticket;
     store_get_ticket(core->store, key, &ticket);
-    ticket.claim_due = 0;
+    ticket_set_claim_ms(&ticket, 0);
     store_put_ticket(core->store, &ticket);
 }
 
@@ -231,12 +251,11 @@ static void
 admit_one(struct core *core, struct queue_record *queue, struct ticket_record *ticket)
 {
     uint64_t sale_ms = queue_sale_ms(core, queue);
-    uint64_t claim_ms = queue_policy(queue, QUEUE_POLICY_claim_ms);
 
     ticket->state = USHER_PLACE_ACTIVE;
     ticket->active_since = sale_ms;
     ticket->end_due = least(sale_ms + queue_policy(queue, QUEUE_POLICY_active_ms), last_due(core, queue, ticket));
-    ticket->claim_due = claim_ms == 0 ? 0 : sale_ms + claim_ms;
+    ticket_set_claim_ms(ticket, (uint32_t)queue_policy(queue, QUEUE_POLICY_claim_ms));
     store_put_ticket(core->store, ticket);
     queue->interval_admitted++;
     queue->admitted_count++;
@@ -394,9 +413,9 @@ take_place(struct core *core, uint64_t queue_no, uint64_t user_no)
         .user_no = (uint32_t)user_no,
         .state = USHER_PLACE_WAITING,
         .joined_at_ms = core->now_ms,
-        .ends_at_ms = core->now_ms + house_policy(core, HOUSE_POLICY_token_ms_max),
-        .next_of_user = user.first_ticket,
+        .token_ms = (uint32_t)house_policy(core, HOUSE_POLICY_token_ms_max),
     };
+    set_next(core, &ticket, user.first_ticket);
     ticket.end_due = least(queue_sale_ms(core, &queue) + queue_policy(&queue, QUEUE_POLICY_waiting_lease_ms),
                            absolute_due(core, &queue, &ticket));
     store_put_ticket(core->store, &ticket);
@@ -447,7 +466,7 @@ core_join(struct core *core, const struct core_request *request, const void *bod
                               .user = ask->user,
                               .position = place.position,
                               .issued_ms = ticket.joined_at_ms,
-                              .ends_ms = ticket.ends_at_ms};
+                              .ends_ms = ticket.joined_at_ms + ticket.token_ms};
     reply->token_count = (uint16_t)usher_token_body_encode(&token, reply->token);
     return USHER_OK;
 }
@@ -507,7 +526,7 @@ core_touch(struct core *core, const struct core_request *request, const void *bo
     reply->touched = state == USHER_PLACE_WAITING || state == USHER_PLACE_ACTIVE;
     if (ask->renew && wants_renewal(core, &queue, &ticket))
         renew(core, &queue, &ticket);
-    if (ask->claim && state == USHER_PLACE_ACTIVE && ticket.claim_due != 0)
+    if (ask->claim && state == USHER_PLACE_ACTIVE && ticket_claim_ms(&ticket) != 0)
         ticket_claim(core, ticket.key);
     return USHER_OK;
 }

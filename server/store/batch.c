@@ -115,10 +115,11 @@ store_batch_undo(struct store *store)
 }
 
 /* --- the typed faces -------------------------------------------------------------------------- */
-/* A user's dates and the seats of a date with a note are scattered, and a usual date has one block; all other keys count
- * up. */
+/* A user's dates, the seats of a date with a note and tickets with a link are scattered, and a usual date has one
+ * block; all other keys count up. */
 #define IS_DENSE(number)                                                                                               \
-    ((number) != STORE_TABLE_OWNED && (number) != STORE_TABLE_NOTE && (number) != STORE_TABLE_BLOCK)
+    ((number) != STORE_TABLE_OWNED && (number) != STORE_TABLE_NOTE && (number) != STORE_TABLE_BLOCK &&                 \
+     (number) != STORE_TABLE_LINK)
 
 const struct table_kind table_kinds[STORE_RECORD_TABLES] = {
 #define STORE_TABLE(number, NAME, name, key_field, text)                                                               \

@@ -1,7 +1,7 @@
 /* dump.c: writing a store as lines.
  *
  *     usher-dump 1
- *     schema 4
+ *     schema 5
  *     position 4711
  *     consumer 1234                 the last event that the history consumer took in
  *     table user 2                  a table of records.def or history.def, or the consumer's, and how many rows follow

@@ -273,12 +273,6 @@ indexes_position(uint64_t key)
     return key & ((UINT64_C(1) << POSITION_BITS) - 1);
 }
 
-uint64_t
-indexes_ticket_due(const struct ticket_record *ticket)
-{
-    return ticket->claim_due != 0 && ticket->claim_due < ticket->end_due ? ticket->claim_due : ticket->end_due;
-}
-
 static void
 change_due(struct queue_index *queue, const struct store_due *old, const struct store_due *new)
 {
@@ -310,8 +304,8 @@ change_ticket(struct indexes *indexes, const void *before, const void *after)
     struct queue_index *queue = queue_of(indexes, key >> POSITION_BITS);
     bool waited = old != NULL && old->state == USHER_PLACE_WAITING;
     bool waits = new != NULL &&new->state == USHER_PLACE_WAITING;
-    struct store_due old_due = {old ? indexes_ticket_due(old) : 0, STORE_TABLE_TICKET, key};
-    struct store_due new_due = {new ? indexes_ticket_due(new) : 0, STORE_TABLE_TICKET, key};
+    struct store_due old_due = {old ? ticket_due(old) : 0, STORE_TABLE_TICKET, key};
+    struct store_due new_due = {new ? ticket_due(new) : 0, STORE_TABLE_TICKET, key};
 
     if (waited != waits)
         change_waiting(queue, indexes_position(key), waits);

@@ -51,9 +51,8 @@ void indexes_build(struct indexes *indexes);
 /* The latest moment at which the sale of a date ends that has a seat neither sold nor blocked, of all behind the queue;
  * 0 if there is none. */
 uint64_t indexes_unsold_until_ms(const struct indexes *indexes, uint64_t queue_no);
-/* The position of a ticket's key, and the moment at which something happens to the ticket. */
+/* The position of a ticket's key. */
 uint64_t indexes_position(uint64_t key);
-uint64_t indexes_ticket_due(const struct ticket_record *ticket);
 /* The hash of bytes that clients choose. */
 uint64_t indexes_hash(const struct indexes *indexes, const void *bytes, size_t size);
 

@@ -10,7 +10,7 @@
 #include "server/store/store.h"
 #include "server/store/table.h"
 
-#define STORE_RECORD_TABLES (STORE_TABLE_CONSUMER + 1) /* numbers of records.def count from 1 */
+#define STORE_RECORD_TABLES (STORE_TABLE_LINK + 1) /* numbers of records.def count from 1 */
 extern const struct table_kind table_kinds[STORE_RECORD_TABLES];
 
 /* The first touch of a record in a batch. */

@@ -25,7 +25,7 @@ set_note(struct queue_index *queue, uint64_t key, uint64_t note)
 void
 lease_note(struct queue_index *queue, const struct ticket_record *ticket)
 {
-    uint64_t due = indexes_ticket_due(ticket), note = make_note(due, ticket->key);
+    uint64_t due = ticket_due(ticket), note = make_note(due, ticket->key);
 
     if (note <= line_note(&queue->waiting, indexes_position(ticket->key)))
         return;
@@ -42,7 +42,7 @@ find_first(const struct lease_context *context, uint64_t key, struct store_due *
 
     for (; word != 0; word &= word - 1) {
         uint64_t each = (key >> NEIGHBOURS_BITS << NEIGHBOURS_BITS) + (uint64_t)__builtin_ctzll(word);
-        uint64_t due = indexes_ticket_due(table_see(context->tickets, each));
+        uint64_t due = ticket_due(table_see(context->tickets, each));
 
         if (!any || due < first->due)
             *first = (struct store_due){due, STORE_TABLE_TICKET, each};
@@ -55,7 +55,7 @@ enum due_verdict
 lease_judge(const struct lease_context *context, const struct store_due *entry, struct store_due *instead)
 {
     const struct ticket_record *ticket = table_see(context->tickets, entry->key);
-    bool told = ticket != NULL && indexes_ticket_due(ticket) == entry->due;
+    bool told = ticket != NULL && ticket_due(ticket) == entry->due;
     uint64_t note = line_note(&context->queue->waiting, indexes_position(entry->key));
 
     if (note == 0 || note != make_note(entry->due, entry->key)) /* it does not stand for the 64 */

@@ -6,6 +6,8 @@
  *     4   named consumers of events, a table of their own; the house knows how far the history has come, and has the
  *         policies event_days and event_bytes_max (X5). The newest batches may stand in store.journal, which an older
  *         program would not look for
+ *     5   a ticket is packed into 40 bytes: the token's end and the claim's are kept as times from their beginnings,
+ *         and a user's next ticket, which hardly any has, stands in a table of its own
  *
  * To change a record: raise STORE_SCHEMA, add a row here with the sizes of the records as they were, and record a store
  * of the old schema in tests/data. What a step knows of an old schema it says in numbers, since the structs of
@@ -82,6 +84,69 @@ run_3(struct disk *disk, MDB_txn *txn)
     return migrate_records(disk, txn, STORE_TABLE_HOUSE, HOUSE_SIZE_2, HOUSE_SIZE_4, make_house_4);
 }
 
+/* --- from 4 to 5 ------------------------------------------------------------------------------ */
+#define TICKET_SIZE_4 64u
+#define TICKET_SIZE_5 40u
+#define MOMENT_BITS   48u
+#define CONSUMER_SIZE 72u
+
+struct ticket_4 {
+    uint64_t key, user_and_state, joined_at_ms, ends_at_ms, active_since, end_due, claim_due, next_of_user;
+};
+
+/* A moment of 48 bits and what stands above it. */
+static uint64_t
+pack(uint64_t moment, uint64_t above)
+{
+    return (moment & ((UINT64_C(1) << MOMENT_BITS) - 1)) | above << MOMENT_BITS;
+}
+
+static void
+make_ticket_5(void *new_record, const void *old_record)
+{
+    struct ticket_4 old;
+
+    memcpy(&old, old_record, sizeof old);
+    uint64_t user_no = old.user_and_state & UINT32_MAX, state = old.user_and_state >> 32 & UINT8_MAX;
+    uint64_t token_ms = old.ends_at_ms - old.joined_at_ms, linked = old.next_of_user != 0;
+    uint64_t claim_ms = old.claim_due == 0 ? 0 : old.claim_due - old.active_since;
+    const uint64_t new[] = {old.key, user_no | token_ms << 32, pack(old.joined_at_ms, state | linked << 8),
+                            pack(old.active_since, claim_ms >> 16), pack(old.end_due, claim_ms & UINT16_MAX)};
+    _Static_assert(sizeof new == TICKET_SIZE_5, "all of it");
+    memcpy(new_record, new, sizeof new);
+}
+
+static int
+link_tickets(struct disk *disk, MDB_txn *txn)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    struct ticket_4 ticket;
+    int error = lmdb_cursor_open(txn, disk->dbi[STORE_TABLE_TICKET], &cursor);
+
+    if (error != 0)
+        return error;
+    while ((error = lmdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        memcpy(&ticket, value.mv_data, sizeof ticket); /* folding the journal has looked at its size and check */
+        const uint64_t link[] = {ticket.key, ticket.next_of_user};
+        if (ticket.next_of_user != 0)
+            error = disk_put_number(disk, txn, STORE_TABLE_LINK, ticket.key, link, sizeof link, 0);
+        if (error != 0)
+            break;
+    }
+    mdb_cursor_close(cursor);
+    return error == MDB_NOTFOUND ? 0 : error;
+}
+
+static int
+run_4(struct disk *disk, MDB_txn *txn)
+{
+    int error = link_tickets(disk, txn);
+
+    return error != 0 ? error
+                      : migrate_records(disk, txn, STORE_TABLE_TICKET, TICKET_SIZE_4, TICKET_SIZE_5, make_ticket_5);
+}
+
 /* --- the steps -------------------------------------------------------------------------------- */
 static const struct migration steps[] = {
     {1,
@@ -126,6 +191,21 @@ static const struct migration steps[] = {
       [STORE_TABLE_OWNED] = 16,
       [STORE_TABLE_CLIENT] = 120},
      run_3},
+    {4,
+     {[STORE_TABLE_HOUSE] = HOUSE_SIZE_4,
+      [STORE_TABLE_QUEUE] = QUEUE_SIZE_2,
+      [STORE_TABLE_CONCERT] = 184,
+      [STORE_TABLE_PLAN] = 2072,
+      [STORE_TABLE_DATE] = 144,
+      [STORE_TABLE_BLOCK] = 560,
+      [STORE_TABLE_NOTE] = 64,
+      [STORE_TABLE_USER] = 56,
+      [STORE_TABLE_TICKET] = TICKET_SIZE_4,
+      [STORE_TABLE_HOLD] = 64,
+      [STORE_TABLE_OWNED] = 16,
+      [STORE_TABLE_CLIENT] = 120,
+      [STORE_TABLE_CONSUMER] = CONSUMER_SIZE},
+     run_4},
 };
 _Static_assert(sizeof steps / sizeof *steps == STORE_SCHEMA - 1, "a step for each schema before this one");
 
@@ -139,11 +219,12 @@ SIZE_STAYS(date_record, 144);
 SIZE_STAYS(block_record, 560);
 SIZE_STAYS(note_record, 64);
 SIZE_STAYS(user_record, 56);
-SIZE_STAYS(ticket_record, 64);
+SIZE_STAYS(ticket_record, TICKET_SIZE_5);
+SIZE_STAYS(link_record, 16);
 SIZE_STAYS(hold_record, 64);
 SIZE_STAYS(owned_record, 16);
 SIZE_STAYS(client_record, 120);
-SIZE_STAYS(consumer_record, 72);
+SIZE_STAYS(consumer_record, CONSUMER_SIZE);
 SIZE_STAYS(entry_row, 72);
 SIZE_STAYS(payment_row, 560);
 SIZE_STAYS(refund_row, 560);

@@ -8,6 +8,9 @@
  * `..._due` are moments of the queue's sale clock, which stands still while the queue is frozen (Q9):
  * sale time = now - frozen_ms. So a freeze moves every deadline by its length and rewrites none.
  *
+ * A million tickets wait at once, so they are packed: moments of both kinds have 48 bits there, which every stamp up to
+ * STORE_STAMP_MOST fits into together with all that policies add to it.
+ *
  * No struct has padding: every byte is named, unused ones are zero, so equal records are equal bytes.
  * To change one: raise STORE_SCHEMA and add the step to migrate.c. Released data files must open for ever. */
 #ifndef STORE_RECORDS_H
@@ -17,7 +20,10 @@
 
 #include "protocol/protocol.h"
 
-#define STORE_SCHEMA 4u /* migrate.c says what each was */
+#define STORE_SCHEMA 5u /* migrate.c says what each was */
+
+/* The latest stamp of a batch, in the year 6429: it leaves moments of 48 bits as long again for what lies ahead. */
+#define STORE_STAMP_MOST ((UINT64_C(1) << 47) - 1)
 
 /* --- records in memory ------------------------------------------------------------------------ */
 enum house_policy {
@@ -145,21 +151,52 @@ struct user_record {
     usher_uuid uuid;
     int64_t balance;
     uint64_t last_entry_no;
-    uint64_t first_ticket; /* key of a ticket, 0 for none; tickets link on by next_of_user */
+    uint64_t first_ticket; /* key of a live ticket, 0 for none; a link_record leads on */
     uint64_t first_hold;   /* reservation id, 0 for none; holds link on by next_of_user, oldest first */
 };
 
 struct ticket_record {
     uint64_t key; /* queue_no << 40 | position */
     uint32_t user_no;
-    uint8_t state; /* usher_place_state */
-    uint8_t unused[3];
-    uint64_t joined_at_ms;
-    uint64_t ends_at_ms;   /* the absolute end, as in the token */
-    uint64_t active_since; /* sale time of the admission */
-    uint64_t end_due;      /* WAITING: the lease's end; ACTIVE: the active time's end; over: when it is forgotten */
-    uint64_t claim_due;    /* ACTIVE and not claimed yet: when the admission lapses; else 0 */
-    uint64_t next_of_user;
+    uint32_t token_ms; /* from joining to the absolute end, as in the token */
+    uint64_t joined_at_ms : 48;
+    uint64_t state : 8;  /* usher_place_state */
+    uint64_t linked : 8; /* 1: there is a link_record of it */
+    uint64_t active_since : 48; /* sale time of the admission */
+    uint64_t claim_high : 16;   /* see ticket_claim_ms() */
+    uint64_t end_due : 48; /* WAITING: the lease's end; ACTIVE: the active time's end; over: when it is forgotten */
+    uint64_t claim_low : 16;
+};
+
+/* ACTIVE and not claimed yet: the time from the admission until it lapses; else 0. */
+static inline uint32_t
+ticket_claim_ms(const struct ticket_record *ticket)
+{
+    return (uint32_t)ticket->claim_high << 16 | (uint32_t)ticket->claim_low;
+}
+
+static inline void
+ticket_set_claim_ms(struct ticket_record *ticket, uint32_t claim_ms)
+{
+    ticket->claim_high = claim_ms >> 16;
+    ticket->claim_low = claim_ms & 0xffff;
+}
+
+/* When something happens to the ticket, unless something else does before, in sale time. */
+static inline uint64_t
+ticket_due(const struct ticket_record *ticket)
+{
+    uint64_t claim_ms = ticket_claim_ms(ticket), end_due = ticket->end_due;
+    uint64_t claim_due = ticket->active_since + claim_ms;
+
+    return claim_ms != 0 && claim_due < end_due ? claim_due : end_due;
+}
+
+/* A user's live tickets are a list that begins in the user's record. Hardly anybody has places in two queues at once,
+ * so the way on from a ticket stands here, and not in every ticket. */
+struct link_record {
+    uint64_t key;  /* of a ticket */
+    uint64_t next; /* the key of the next one of the same user */
 };
 
 struct hold_record {

@@ -164,7 +164,7 @@ uint64_t store_waiting_count(const struct store *store, uint64_t queue_no);
 uint64_t store_active_count(const struct store *store, uint64_t queue_no);
 
 /* The next due moment of a queue: the least, by sale time, then table, then key, over holds (end_due) and tickets
- * (end_due, or claim_due if that is set and earlier). False if there is none. */
+ * (ticket_due()). False if there is none. */
 struct store_due {
     uint64_t due;           /* sale time */
     enum store_table table; /* STORE_TABLE_HOLD or STORE_TABLE_TICKET */
