@@ -305,8 +305,25 @@ never_back(const struct commit *commit, uint64_t now_ms)
     return now_ms > last_ms ? now_ms : last_ms;
 }
 
-enum store_outcome
-commit_run(struct commit *commit, uint64_t now_ms)
+/* What came of the batch that the store was given. */
+static enum store_outcome
+take_outcome(struct commit *commit, enum store_outcome outcome)
+{
+    if (outcome == STORE_ON_ITS_WAY)
+        return outcome;
+    if (outcome == STORE_UNDONE)
+        answer_fault(commit);
+    else
+        commit->down_since_ms = 0;
+    if (outcome == STORE_DONE && commit->watcher != NULL)
+        commit->watcher(commit->watching, store_position(commit->store), commit->batch.bytes, commit->batch.size);
+    return outcome;
+}
+
+typedef enum store_outcome store_committer(struct store *store, const uint8_t *commands, size_t commands_size);
+
+static enum store_outcome
+run(struct commit *commit, uint64_t now_ms, store_committer *store_it)
 {
     begin_anew(commit);
     uint64_t stamp_ms = never_back(commit, now_ms);
@@ -337,14 +354,25 @@ commit_run(struct commit *commit, uint64_t now_ms)
         answer_fault(commit);
         return STORE_UNDONE;
     }
-    enum store_outcome outcome = store_commit(commit->store, commit->batch.bytes, commit->batch.size);
-    if (outcome == STORE_UNDONE)
-        answer_fault(commit);
-    else
-        commit->down_since_ms = 0;
-    if (outcome == STORE_DONE && commit->watcher != NULL)
-        commit->watcher(commit->watching, store_position(commit->store), commit->batch.bytes, commit->batch.size);
-    return outcome;
+    return take_outcome(commit, store_it(commit->store, commit->batch.bytes, commit->batch.size));
+}
+
+enum store_outcome
+commit_run(struct commit *commit, uint64_t now_ms)
+{
+    return run(commit, now_ms, store_commit);
+}
+
+enum store_outcome
+commit_run_start(struct commit *commit, uint64_t now_ms)
+{
+    return run(commit, now_ms, store_commit_start);
+}
+
+enum store_outcome
+commit_run_end(struct commit *commit)
+{
+    return take_outcome(commit, store_commit_end(commit->store));
 }
 
 /* --- a batch as a value -------------------------------------------------------------------------------- */

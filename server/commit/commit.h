@@ -34,6 +34,10 @@ uint32_t commit_count(const struct commit *commit);
  * nothing. On STORE_UNDONE every answer is STORAGE_FAULT or STORAGE_FULL. After it, answers can be read until the next
  * commit_add. STORE_LOST: the process must stop without answering. */
 enum store_outcome commit_run(struct commit *commit, uint64_t now_ms);
+/* The same in two steps: the store's (store_commit_start) as it may be STORE_ON_ITS_WAY. Until commit_run_end nothing may
+ * be added, and no record be shown to anybody. */
+enum store_outcome commit_run_start(struct commit *commit, uint64_t now_ms);
+enum store_outcome commit_run_end(struct commit *commit);
 
 /* Be told of every batch that commit_run has made durable, before anybody is answered; the bytes are commit_batch's. */
 typedef void commit_watcher(void *context, uint64_t position, const uint8_t *batch, size_t size);

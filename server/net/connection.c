@@ -155,9 +155,15 @@ connection_cut(struct connection *connection, const char *reason)
 void
 connection_bury_dead(struct net *net)
 {
-    while (net->graveyard != NULL) {
-        struct connection *connection = net->graveyard;
-        net->graveyard = connection->next;
+    struct connection **place = &net->graveyard;
+
+    while (*place != NULL) {
+        struct connection *connection = *place;
+        if (connection->in_flight > 0) { /* the next turn's requests still point at it */
+            place = &connection->next;
+            continue;
+        }
+        *place = connection->next;
         buffer_free(&connection->input);
         buffer_free(&connection->output);
         hello_forget(connection);
@@ -359,6 +365,8 @@ read_ready(struct connection *connection)
     struct net *net = connection->net;
 
     stages_begin(net->config.stages);
+    if (net->batch.on_its_way)
+        stages_lap(net->config.stages, USHER_STAGE_SYNC); /* the loop had nothing to read since the last lap */
     if (connection->state >= CONNECTION_CLOSING) {
         discard(connection);
         return;
@@ -374,8 +382,10 @@ read_ready(struct connection *connection)
         connection_end(connection);
     /* Leave the other ready sockets to the next turn once this one is half full, so that BUSY is for floods only, and
      * once as many have something to send, for what thousands of HELLOs are answered takes memory until it is sent. */
-    if (net->pending_count * 2 >= net->config.limits.turn_max || net->dirty_count * 2 >= net->config.limits.turn_max)
+    if (net->taken->count * 2 >= net->config.limits.turn_max || net->dirty_count * 2 >= net->config.limits.turn_max)
         event_base_loopbreak(net->base);
+    if (net->batch.on_its_way)
+        stages_lap(net->config.stages, USHER_STAGE_PARSE);
 }
 
 /* --- replies and pushes -------------------------------------------------------------------------------- */

@@ -125,6 +125,8 @@ authenticate(struct connection *connection, uint32_t request_no, const usher_aut
         deny(connection, frame.opcode, request_no, USHER_SIGNATURE_WRONG);
         return;
     }
+    if (!net_await_disk(connection->net))
+        return; /* the loop ends */
     (void)store_follow(store); /* it may have been enrolled or revoked at another instance, a moment ago */
     uint64_t client_no = store_find_client(store, &connection->handshake->client_key);
     const struct client_record *client = client_no == 0 ? NULL : store_see_client(store, client_no);

@@ -21,15 +21,16 @@ go_together(const struct net *net, struct core_hint hints[HINT_GROUP], uint32_t 
 void
 hint_run(const struct net *net)
 {
+    const struct requests *turn = net->turn;
     struct core_hint hints[HINT_GROUP];
     uint32_t count = 0;
 
-    if (net->pending_count < HINT_LEAST)
+    if (turn->count < HINT_LEAST)
         return;
-    for (uint32_t i = 0; i < net->pending_count; i++) {
-        const struct pending *pending = &net->pending[i];
+    for (uint32_t i = 0; i < turn->count; i++) {
+        const struct pending *pending = &turn->pending[i];
         const struct core_request request = {
-            .opcode = pending->message->opcode, .asker = pending->asker, .body = net->arena + pending->body};
+            .opcode = pending->message->opcode, .asker = pending->asker, .body = turn->arena + pending->body};
         if (pending->message->kind != USHER_MESSAGE_QUERY || pending->answered)
             continue;
         core_hint_begin(net->config.core, &request, &hints[count++]);

@@ -102,7 +102,7 @@ struct proof_mark {
     uint8_t bytes[16];
 };
 
-/* A request of this turn that has climbed every rung. */
+/* A request that has climbed every rung. */
 struct pending {
     struct connection *connection;
     const usher_message *message;
@@ -114,6 +114,14 @@ struct pending {
     bool answered; /* before the turn's commit */
     bool unproved; /* its token waits for proof_end() */
     struct proof_mark mark;
+};
+
+/* What one turn carries out, or the next one will. */
+struct requests {
+    struct pending *pending; /* turn_max of them */
+    uint32_t count, proved; /* the tokens of so many are proved */
+    uint8_t *arena;         /* their decoded bodies */
+    size_t arena_size, arena_room;
 };
 
 struct proof_known; /* proof.c */
@@ -137,11 +145,10 @@ struct net {
     uint64_t last_number;
 
     /* The turn. */
-    struct pending *pending; /* turn_max of them */
-    uint32_t pending_count, proved_count; /* proved_count: the tokens of so many are proved */
-    uint8_t *arena; /* their decoded bodies */
-    void *scratch;  /* room for one decoded reply */
-    size_t arena_size, arena_room;
+    struct requests requests[2];
+    struct requests *taken; /* from the sockets, for the next turn */
+    struct requests *turn;  /* the turn's own: while its batch is on its way to the disk, `taken` grows beside it */
+    void *scratch;          /* room for one decoded reply */
     core_trace *traces; /* what the turn's queries leave behind, for the next batch */
     uint32_t trace_count;
     uint32_t *revoked; /* clients whose connections the turn cuts */
@@ -155,6 +162,15 @@ struct net {
     uint64_t due_not_before_ms; /* no batch without commands before this: the last one could do nothing */
     bool again;                 /* the next turn has work already */
     uint32_t gathered[2];       /* the requests of the last two turns that had commands */
+    struct net_batch {
+        bool on_its_way; /* to the disk: memory is ahead of it, and nothing that it shows may leave the process */
+        bool arrived;    /* memory is not any more; the turn has still to answer */
+        enum store_outcome outcome;
+        uint32_t count;      /* of its commands */
+        uint64_t now_ms;     /* when it began */
+        uint64_t before;     /* the position that it stands on */
+    } batch;                 /* the turn's */
+    struct event *disk_events[2]; /* its way is over; something was carried over */
 
     uint64_t scrub_position;    /* at the scrub's last slice */
     uint64_t stages_since_ms;   /* when the stages were cleared last */
@@ -185,6 +201,10 @@ struct core_answer net_ask(struct net *net, uint16_t opcode, const struct core_a
 
 /* Set a timer of the loop's to go off after this long. */
 void net_set_timer(struct event *timer, uint64_t delay_ms);
+
+/* See to it that memory and disk agree, for who is about to look at records outside of a turn. False when that can't be
+ * told any more: then nothing may be said, and the loop ends. */
+bool net_await_disk(struct net *net);
 
 /* Tell whoever waits for events that there are new ones. */
 void net_tell_of_events(struct net *net);
@@ -251,7 +271,8 @@ void request_prove(struct net *net);
 /* --- gather.c --- */
 /* If the turn has commands: read those as well who are just about to ask. */
 void gather_run(struct net *net);
-bool gather_has_commands(const struct net *net);
+/* How many commands there are among them. */
+uint32_t gather_count_commands(const struct requests *requests);
 
 /* --- hint.c --- */
 /* Fetch what the turn's queries will look at. No change of the store between this and them but their own. */

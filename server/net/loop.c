@@ -1,16 +1,26 @@
 /* loop.c: the turn of the loop (drawn in net.h), and what wakes it.
  *
- *     event_base_loop(ONCE)   every ready socket is read; requests climb their ladder and wait in net->pending
+ *     event_base_loop(ONCE)   every ready socket is read; requests climb their ladder and wait in net->taken
  *     gather_run              before a commit: read those who are just asking as well
  *     follow_others           what other instances have committed
  *     hint_run                fetch what queries will look at
  *     answer_early            queries that need not wait for the commit
- *     carry_out_commands      one batch, one commit, its answers
- *     carry_out_queries       the others, on the state after it
+ *     begin_batch             one batch on its way to the disk
+ *     end_batch               its answers
+ *     carry_out_queries       the other queries, on the state after it
  *     watch_run               what the subscriptions of all connections have to be told
- *     seal, flush             proofs, then every reply and push leaves
- *     end_turn                cut the revoked, add the queries' traces and what the history has told to the next
- *                             batch, set the timers
+ *     seal_run                proofs
+ *     flush                   every reply and push leaves
+ *     finish                  cut the revoked, add the queries' traces and what the history has told to the next batch,
+ *                             set the timers
+ *
+ * A batch of some size is not waited for: while the disk works, the loop sends what the turn before has answered, and
+ * reads what the next turn will carry out. It carries none of that out before the disk has the batch, so memory is
+ * never more than one batch ahead, and whatever leaves is on the disk:
+ *
+ *     begin_batch(2)  flush(1)  read for 3, 3, 3 ...  end_batch(2)  begin_batch(3)  flush(2)  read for 4 ...
+ *
+ * A small batch is waited for: handing it to another thread costs more than there is to gain.
  *
  * Timers: the next due moment of the core (a batch without commands), the sweep of the connections' deadlines, and a
  * quiet moment in which the store writes older changes back. */
@@ -29,7 +39,8 @@
 #define IDLE_MS        20         /* without a commit, before the store writes back */
 #define SWEEP_MS_MOST  250
 #define WAKE_MS_MOST   3600000
-#define CLOCK_EVERY    16u        /* queries: a look at the clock waits for all reads of memory before it */
+#define CLOCK_EVERY    16u /* queries: a look at the clock waits for all reads of memory before it */
+#define ASIDE_LEAST    8u  /* commands of a batch that is not waited for */
 
 struct net_limits
 net_limits_usual(void)
@@ -86,15 +97,16 @@ is_late(const struct pending *pending, uint64_t now_ms)
 static void
 gather_commands(struct net *net)
 {
+    const struct requests *turn = net->turn;
     uint64_t now_ms = net_now(net);
 
-    for (uint32_t i = 0; i < net->pending_count; i++) {
-        const struct pending *pending = &net->pending[i];
+    for (uint32_t i = 0; i < turn->count; i++) {
+        const struct pending *pending = &turn->pending[i];
         if (pending->message->kind != USHER_MESSAGE_COMMAND || pending->answered)
             continue;
         if (is_late(pending, now_ms))
             refuse(pending, USHER_NOT_EXECUTED, 0);
-        else if (!commit_add(net->config.commit, pending->message, &pending->asker, net->arena + pending->body, i))
+        else if (!commit_add(net->config.commit, pending->message, &pending->asker, turn->arena + pending->body, i))
             refuse(pending, USHER_BUSY, NET_BUSY_RETRY_MS);
     }
 }
@@ -106,7 +118,7 @@ follow_answer(struct net *net, const struct pending *pending, const struct commi
     if (pending->message->opcode == USHER_OPCODE_ENROL)
         hello_enrolled(pending->connection, answer->result, answer->body, answer->body_size);
     if (pending->message->opcode == USHER_OPCODE_REVOKE && answer->result == USHER_OK) {
-        const usher_revoke_request *request = (const void *)(net->arena + pending->body);
+        const usher_revoke_request *request = (const void *)(net->turn->arena + pending->body);
         net->revoked[net->revoked_count++] = request->client_id;
     }
 }
@@ -114,7 +126,7 @@ follow_answer(struct net *net, const struct pending *pending, const struct commi
 static void
 answer_command(struct net *net, const struct commit_answer *answer)
 {
-    const struct pending *pending = &net->pending[answer->tag];
+    const struct pending *pending = &net->turn->pending[answer->tag];
     const usher_message *message = pending->message;
     const usher_frame frame = {.opcode = message->opcode,
                                .request_no = pending->request_no,
@@ -136,12 +148,12 @@ answer_command(struct net *net, const struct commit_answer *answer)
 void
 net_tell_of_events(struct net *net)
 {
-    const struct house_record *house = store_see_house(net->config.store, 0);
-
     /* Whoever follows the events reads LMDB: it is told when they are there. */
-    if (house == NULL || house->last_event_no == net->last_event_no || !store_is_settled(net->config.store))
+    uint64_t event_no = store_settled_event_no(net->config.store);
+
+    if (event_no <= net->last_event_no)
         return;
-    net->last_event_no = house->last_event_no;
+    net->last_event_no = event_no;
     if (net->config.made_events != NULL)
         net->config.made_events(net->config.context);
 }
@@ -155,46 +167,73 @@ report_fault(struct net *net)
     net->config.log(LOG_ERR, "commit_undone", "why=\"%s\"", why);
 }
 
-/* Run the batch if it has commands or something is due. False if the store is lost. */
+/* What came of the batch: its commands are answered. False if the store is lost. */
 static bool
-carry_out_commands(struct net *net)
+end_batch(struct net *net)
 {
     struct commit *commit = net->config.commit;
-    struct stages *stages = net->config.stages;
-    uint64_t now_ms = net_take_stamp(net);
-    uint64_t before = store_position(net->config.store);
+    struct net_batch *batch = &net->batch;
+    bool done = batch->outcome == STORE_DONE;
 
-    gather_commands(net);
-    uint32_t count = commit_count(commit);
-    stages_lap(stages, USHER_STAGE_APPLY);
-    stages_count(stages, USHER_STAGE_COMMANDS, count);
-    bool due = now_ms >= net->due_not_before_ms && core_next_due_ms(net->config.core, now_ms) <= now_ms;
-    if (count == 0 && !due)
-        return true;
-    enum store_outcome outcome = commit_run(commit, now_ms);
-    stages_lap(stages, USHER_STAGE_WRITE);
-    if (outcome == STORE_LOST) {
-        net->config.log(LOG_CRIT, "store_lost", "position=%llu", (unsigned long long)before);
+    batch->on_its_way = batch->arrived = false;
+    if (batch->outcome == STORE_LOST) {
+        net->config.log(LOG_CRIT, "store_lost", "position=%llu", (unsigned long long)batch->before);
         return false;
     }
-    if (outcome == STORE_UNDONE)
+    if (!done)
         report_fault(net);
     net_take_stamp(net);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < batch->count; i++) {
         const struct commit_answer answer = commit_answer(commit, i);
         if (answer.tag != TAG_TRACE)
             answer_command(net, &answer);
     }
-    if (store_position(net->config.store) == before) {
-        net->due_not_before_ms = now_ms + (outcome == STORE_UNDONE ? FAULT_PAUSE_MS : STUCK_PAUSE_MS);
+    if (store_position(net->config.store) == batch->before) {
+        net->due_not_before_ms = batch->now_ms + (done ? STUCK_PAUSE_MS : FAULT_PAUSE_MS);
     } else {
         net_set_timer(net->idle_timer, IDLE_MS);
         if (net->config.committed != NULL)
             net->config.committed(net->config.context);
     }
-    net->current = net->current || outcome == STORE_DONE;
+    net->current = net->current || done;
     net_tell_of_events(net);
     return true;
+}
+
+/* Run the batch if it has commands or something is due. False if the store is lost. */
+static bool
+begin_batch(struct net *net, bool waits)
+{
+    struct commit *commit = net->config.commit;
+    struct stages *stages = net->config.stages;
+    struct net_batch *batch = &net->batch;
+
+    batch->now_ms = net_take_stamp(net);
+    batch->before = store_position(net->config.store);
+    gather_commands(net);
+    batch->count = commit_count(commit);
+    stages_lap(stages, USHER_STAGE_APPLY);
+    stages_count(stages, USHER_STAGE_COMMANDS, batch->count);
+    bool due =
+        batch->now_ms >= net->due_not_before_ms && core_next_due_ms(net->config.core, batch->now_ms) <= batch->now_ms;
+    if (batch->count == 0 && !due)
+        return true;
+    batch->outcome = waits ? commit_run(commit, batch->now_ms) : commit_run_start(commit, batch->now_ms);
+    stages_lap(stages, USHER_STAGE_WRITE);
+    batch->on_its_way = batch->outcome == STORE_ON_ITS_WAY;
+    return batch->on_its_way || end_batch(net);
+}
+
+bool
+net_await_disk(struct net *net)
+{
+    struct net_batch *batch = &net->batch;
+
+    if (batch->on_its_way && !batch->arrived) {
+        batch->outcome = commit_run_end(net->config.commit);
+        batch->arrived = true;
+    }
+    return !batch->arrived || batch->outcome != STORE_LOST;
 }
 
 /* --- the turn: queries --------------------------------------------------------------------------------- */
@@ -216,13 +255,13 @@ static void
 answer_query(struct net *net, const struct pending *pending)
 {
     const struct core_answer answer =
-        net_ask(net, pending->message->opcode, &pending->asker, net->arena + pending->body);
+        net_ask(net, pending->message->opcode, &pending->asker, net->turn->arena + pending->body);
     const usher_frame frame = {
         .opcode = pending->message->opcode, .request_no = pending->request_no, .aux = answer.result};
     request_settle(pending);
     if (answer.result == USHER_OK && pending->message->opcode == USHER_OPCODE_FIGURES) {
         usher_figures_reply *reply = memcpy(net->scratch, answer.reply, sizeof *reply);
-        figures_add(net, (const void *)(net->arena + pending->body), reply);
+        figures_add(net, (const void *)(net->turn->arena + pending->body), reply);
         connection_reply(pending->connection, &frame, answer.layout, reply);
     } else if (answer.result == USHER_OK && seal_wants(pending->message)) {
         seal_take(net, pending, false, answer.reply);
@@ -241,11 +280,12 @@ answer_watch(struct net *net, const struct pending *pending)
 static void
 carry_out_queries(struct net *net)
 {
+    const struct requests *turn = net->turn;
     uint32_t count = 0;
     uint64_t now_ms = 0;
 
-    for (uint32_t i = 0; i < net->pending_count; i++) {
-        const struct pending *pending = &net->pending[i];
+    for (uint32_t i = 0; i < turn->count; i++) {
+        const struct pending *pending = &turn->pending[i];
         bool watches = pending->message->kind == USHER_MESSAGE_WATCH;
         if ((pending->message->kind != USHER_MESSAGE_QUERY && !watches) || pending->answered)
             continue;
@@ -353,19 +393,20 @@ is_unsound(struct net *net)
     return why != NULL;
 }
 
-/* Queries of connections that ask for nothing else in this turn are answered and sent before its batch, on what the last
- * one has made durable, so that they don't wait for the disk. Those of the others come after the commands, as they were
- * sent. False if nothing may leave the process any more. */
-static bool
+/* Queries of connections that ask for nothing else in this turn are answered before its batch, on what the last one has
+ * made durable, so that they don't wait for the disk. Those of the others come after the commands, as they were sent.
+ */
+static void
 answer_early(struct net *net)
 {
+    const struct requests *turn = net->turn;
     uint32_t count = 0;
     uint64_t now_ms = 0;
 
-    if (!net->current || !gather_has_commands(net))
-        return true;
-    for (uint32_t i = 0; i < net->pending_count; i++) {
-        struct pending *pending = &net->pending[i];
+    if (!net->current)
+        return;
+    for (uint32_t i = 0; i < turn->count; i++) {
+        struct pending *pending = &turn->pending[i];
         if (pending->message->kind != USHER_MESSAGE_QUERY || pending->connection->commands > 0 || pending->answered)
             continue;
         if (count++ % CLOCK_EVERY == 0)
@@ -378,31 +419,22 @@ answer_early(struct net *net)
     }
     stages_count(net->config.stages, USHER_STAGE_QUERIES, count);
     stages_lap(net->config.stages, USHER_STAGE_QUERY);
-    if (is_unsound(net))
-        return false;
-    connection_flush_all(net);
-    stages_lap(net->config.stages, USHER_STAGE_SEND);
-    return true;
 }
 
+static void
+send_all(struct net *net)
+{
+    connection_flush_all(net);
+    stages_lap(net->config.stages, USHER_STAGE_SEND);
+}
+
+/* The turn's batch is on the disk, or it had none: what is left of the turn, but for the sending. False if nothing may
+ * leave the process any more. */
 static bool
-turn(struct net *net)
+finish(struct net *net)
 {
     struct stages *stages = net->config.stages;
 
-    net->again = false;
-    stages_begin(stages);
-    request_prove(net);
-    stages_lap(stages, USHER_STAGE_PARSE);
-    gather_run(net);
-    request_prove(net);
-    stages_lap(stages, USHER_STAGE_GATHER);
-    if (!follow_others(net))
-        return false;
-    stages_lap(stages, USHER_STAGE_FOLLOW);
-    hint_run(net);
-    if (!answer_early(net) || !carry_out_commands(net))
-        return false;
     stages_lap(stages, USHER_STAGE_SEND);
     carry_out_queries(net);
     stages_lap(stages, USHER_STAGE_QUERY);
@@ -412,17 +444,92 @@ turn(struct net *net)
     stages_lap(stages, USHER_STAGE_SEAL);
     watch_run(net);
     stages_lap(stages, USHER_STAGE_PUSH);
-    net->pending_count = net->proved_count = 0;
-    net->arena_size = 0;
-    connection_flush_all(net);
-    stages_lap(stages, USHER_STAGE_SEND);
+    net->turn->count = net->turn->proved = 0;
+    net->turn->arena_size = 0;
+    return true;
+}
+
+/* After it, when what it has answered was sent or the next turn is about to. */
+static void
+finish_off(struct net *net)
+{
     cut_revoked(net);
     follow_clients(net);
     connection_bury_dead(net);
     add_traces(net);
     tell_of_history(net);
     set_due_timer(net);
-    stages_end(stages);
+    stages_end(net->config.stages);
+}
+
+/* The next turn takes what was read. */
+static bool
+begin_turn(struct net *net)
+{
+    struct stages *stages = net->config.stages;
+    struct requests *taken = net->taken;
+
+    net->taken = net->turn;
+    net->turn = taken;
+    net->again = false;
+    if (!follow_others(net))
+        return false;
+    stages_lap(stages, USHER_STAGE_FOLLOW);
+    hint_run(net);
+    uint32_t count = gather_count_commands(taken);
+    bool waits = count < ASIDE_LEAST || net->stopping;
+    if (count > 0)
+        answer_early(net);
+    if (is_unsound(net))
+        return false;
+    if (waits)
+        send_all(net);
+    return begin_batch(net, waits);
+}
+
+/* Is there nothing better to do than to wait for the batch that is on its way? */
+static bool
+must_wait(const struct net *net)
+{
+    return net->stopping || net->batch.arrived || net->taken->count * 2 >= net->config.limits.turn_max;
+}
+
+static bool
+turn(struct net *net)
+{
+    struct stages *stages = net->config.stages;
+
+    stages_begin(stages);
+    if (net->batch.on_its_way) {
+        stages_lap(stages, USHER_STAGE_SYNC);
+        request_prove(net);
+        stages_lap(stages, USHER_STAGE_PARSE);
+        if (!must_wait(net) && !store_commit_is_over(net->config.store)) {
+            send_all(net);
+            return true;
+        }
+        (void)net_await_disk(net);
+        if (!end_batch(net) || !finish(net))
+            return false;
+        finish_off(net);
+        stages_begin(stages);
+    } else {
+        request_prove(net);
+        stages_lap(stages, USHER_STAGE_PARSE);
+        gather_run(net);
+        request_prove(net);
+        stages_lap(stages, USHER_STAGE_GATHER);
+    }
+    if (!begin_turn(net))
+        return false;
+    if (net->batch.on_its_way) {
+        send_all(net);
+        return true;
+    }
+    if (!finish(net))
+        return false;
+    send_all(net);
+    finish_off(net);
     return true;
 }
 
@@ -455,7 +562,18 @@ on_sweep(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     connection_sweep(net);
-    follow_now_and_then(net);
+    if (net_await_disk(net))
+        follow_now_and_then(net);
+}
+
+static void
+on_disk(evutil_socket_t fd, short what, void *argument)
+{
+    const struct net *net = argument;
+
+    (void)fd;
+    (void)what;
+    store_look_aside(net->config.store); /* of the batch that is on its way the turn asks */
 }
 
 static void
@@ -465,7 +583,9 @@ on_idle(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
-    if (store_idle(net->config.store))
+    if (!net_await_disk(net))
+        return;
+    if (store_idle_aside(net->config.store))
         net_set_timer(net->idle_timer, IDLE_MS);
     net_tell_of_events(net);
 }
@@ -496,6 +616,15 @@ open_timers(struct net *net)
     if (event_add(net->sweep_timer, &every) != 0)
         return false;
     net_set_timer(net->idle_timer, IDLE_MS);
+    store_work_aside(net->config.store);
+    const int disk[] = {store_commit_descriptor(net->config.store), store_aside_descriptor(net->config.store)};
+    for (size_t i = 0; i < sizeof disk / sizeof *disk; i++) {
+        if (disk[i] < 0)
+            continue;
+        net->disk_events[i] = event_new(net->base, disk[i], EV_READ | EV_PERSIST, on_disk, net);
+        if (net->disk_events[i] == NULL || event_add(net->disk_events[i], NULL) != 0)
+            return false;
+    }
     if (!scrub_open(net))
         return false;
     for (size_t i = 0; net->config.signals && i < sizeof signals / sizeof *signals; i++) {
@@ -517,14 +646,17 @@ open_parts(struct net *net)
     forms_fill(&net->forms);
     net->base = event_base_new();
     net->scratch = calloc(1, net->forms.struct_size_most);
-    net->pending = calloc(turn_max, sizeof *net->pending);
+    for (size_t i = 0; i < 2; i++)
+        net->requests[i].pending = calloc(turn_max, sizeof *net->requests[i].pending);
+    net->taken = &net->requests[0];
+    net->turn = &net->requests[1];
     net->traces = calloc(turn_max, sizeof *net->traces);
     net->revoked = calloc(turn_max, sizeof *net->revoked);
     net->known = proof_open(net->config.limits.tokens_max, net->config.limits.roots_max);
     net->seal = seal_open();
     net->again = true; /* something may be due already */
-    return net->base != NULL && net->scratch != NULL && net->pending != NULL && net->traces != NULL && net->revoked != NULL &&
-           net->known != NULL && net->seal != NULL && watch_open(net);
+    return net->base != NULL && net->scratch != NULL && net->taken->pending != NULL && net->turn->pending != NULL &&
+           net->traces != NULL && net->revoked != NULL && net->known != NULL && net->seal != NULL && watch_open(net);
 }
 
 enum net_status
@@ -568,11 +700,14 @@ bool
 net_run(struct net *net)
 {
     while (!net->stopping) {
-        event_base_loop(net->base, EVLOOP_ONCE | (net->again ? EVLOOP_NONBLOCK : 0));
+        event_base_loop(net->base, EVLOOP_ONCE | (net->again && !net->batch.on_its_way ? EVLOOP_NONBLOCK : 0));
         if (!turn(net))
             return false;
     }
-    /* What the last turn's queries leave behind, a claim or a lease, belongs on the disk as well. */
+    /* What is on its way, and what was read meanwhile; and what the last turn's queries leave behind, a claim or a
+     * lease, belongs on the disk as well. */
+    if (net->batch.on_its_way && !turn(net))
+        return false;
     if (net->again && !turn(net))
         return false;
     drain_run(net);
@@ -593,12 +728,16 @@ net_close(struct net *net)
         return;
     while (net->connections != NULL)
         connection_cut(net->connections, "server_ends");
+    for (struct connection *dead = net->graveyard; dead != NULL; dead = dead->next)
+        dead->in_flight = 0; /* nobody carries their requests out any more */
     connection_bury_dead(net);
     listen_close(net);
     free_event(net->due_timer);
     free_event(net->sweep_timer);
     scrub_close(net);
     free_event(net->idle_timer);
+    free_event(net->disk_events[0]);
+    free_event(net->disk_events[1]);
     free_event(net->bell_event);
     free_event(net->signal_events[0]);
     free_event(net->signal_events[1]);
@@ -608,10 +747,12 @@ net_close(struct net *net)
     seal_close(net->seal);
     watch_close(net);
     free(net->spare.bytes);
-    free(net->pending);
+    for (size_t i = 0; i < 2; i++) {
+        free(net->requests[i].pending);
+        free(net->requests[i].arena);
+    }
     free(net->traces);
     free(net->revoked);
-    free(net->arena);
     free(net->scratch);
     free(net);
 }

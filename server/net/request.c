@@ -107,7 +107,7 @@ check_busy(struct climb *climb)
         return USHER_OK;
     if (climb->connection->in_flight >= net->config.limits.in_flight_max)
         return USHER_BUSY;
-    return net->pending_count >= net->config.limits.turn_max ? USHER_BUSY : USHER_OK;
+    return net->taken->count >= net->config.limits.turn_max ? USHER_BUSY : USHER_OK;
 }
 
 /* --- the token ------------------------------------------------------------------------------------------ */
@@ -172,39 +172,40 @@ check_user(struct climb *climb)
 /* --- the top -------------------------------------------------------------------------------------------- */
 /* Room for the largest decoded body at the arena's end. NULL without memory. */
 static void *
-arena_end(struct net *net)
+arena_end(const struct net *net)
 {
+    struct requests *taken = net->taken;
     size_t most = net->forms.struct_size_most;
 
-    if (net->arena_room - net->arena_size < most) {
-        size_t room = (net->arena_room + most) * 2;
-        uint8_t *arena = realloc(net->arena, room);
+    if (taken->arena_room - taken->arena_size < most) {
+        size_t room = (taken->arena_room + most) * 2;
+        uint8_t *arena = realloc(taken->arena, room);
         if (arena == NULL)
             return NULL;
-        net->arena = arena;
-        net->arena_room = room;
+        taken->arena = arena;
+        taken->arena_room = room;
     }
-    return net->arena + net->arena_size;
+    return taken->arena + taken->arena_size;
 }
 
 static void
 join_turn(const struct climb *climb)
 {
     struct connection *connection = climb->connection;
-    struct net *net = connection->net;
+    struct requests *taken = connection->net->taken;
 
-    net->pending[net->pending_count++] = (struct pending){
+    taken->pending[taken->count++] = (struct pending){
         .connection = connection,
         .message = climb->message,
         .asker = climb->asker,
-        .body = net->arena_size,
+        .body = taken->arena_size,
         .request_no = climb->frame->request_no,
         .budget_ms = climb->frame->aux,
         .read_at_ms = connection->read_at_ms,
         .unproved = climb->unproved,
         .mark = climb->mark,
     };
-    net->arena_size += (climb->message->request->struct_size + 15) & ~(size_t)15;
+    taken->arena_size += (climb->message->request->struct_size + 15) & ~(size_t)15;
     if (climb->message->opcode == USHER_OPCODE_ENROL)
         connection->state = CONNECTION_ENROLLING;
     connection->in_flight++;
@@ -234,13 +235,15 @@ refuse(struct connection *connection, uint16_t opcode, uint32_t request_no, ushe
 void
 request_prove(struct net *net)
 {
-    for (; net->proved_count < net->pending_count; net->proved_count++) {
-        struct pending *pending = &net->pending[net->proved_count];
+    struct requests *taken = net->taken;
+
+    for (; taken->proved < taken->count; taken->proved++) {
+        struct pending *pending = &taken->pending[taken->proved];
         usher_refusal refusal = {0};
         if (!pending->unproved)
             continue;
         usher_result result = prove(pending->connection, forms_of(&net->forms, pending->message),
-                                    net->arena + pending->body, &pending->mark, &refusal);
+                                    taken->arena + pending->body, &pending->mark, &refusal);
         if (result == USHER_OK)
             continue;
         pending->answered = true;

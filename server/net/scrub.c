@@ -35,11 +35,13 @@ static void
 on_scrub(evutil_socket_t fd, short what, void *argument)
 {
     struct net *net = argument;
-    uint64_t position = store_position(net->config.store);
-    bool busy = position != net->scrub_position;
 
     (void)fd;
     (void)what;
+    if (!net_await_disk(net))
+        return;
+    uint64_t position = store_position(net->config.store);
+    bool busy = position != net->scrub_position;
     net->scrub_position = position;
     if (!store_scrub(net->config.store, busy ? SLICE_BUSY : SLICE_QUIET)) {
         set_timer(net, !may_go_on(net) ? PAUSE_FAULT : busy ? PAUSE_BUSY : PAUSE_QUIET);

@@ -139,7 +139,7 @@ seal_take(struct net *net, const struct pending *pending, bool replayed, const v
                               .replayed = replayed,
                               .reply = seal->arena_size};
     if (pending->message->opcode == USHER_OPCODE_RECEIPT)
-        sealed->alone = ((const usher_receipt_request *)(void *)(net->arena + pending->body))->alone;
+        sealed->alone = ((const usher_receipt_request *)(void *)(net->turn->arena + pending->body))->alone;
     uint8_t *copy = seal->arena + seal->arena_size;
     memcpy(copy, reply, size);
     seal->arena_size += room;

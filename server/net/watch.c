@@ -253,7 +253,7 @@ close_one(struct net *net, struct watch_opening *opening)
 void
 watch_answer(struct net *net, const struct pending *pending)
 {
-    struct watch_opening opening = {.pending = pending, .body = net->arena + pending->body};
+    struct watch_opening opening = {.pending = pending, .body = net->turn->arena + pending->body};
     const usher_message *message = pending->message;
     const usher_frame frame = {.opcode = message->opcode, .request_no = pending->request_no};
     bool ends = message->opcode == USHER_OPCODE_UNWATCH;

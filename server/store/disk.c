@@ -155,8 +155,7 @@ void
 disk_fail(const struct store *store, int error, const char *what)
 {
     bool fell_short = error == EIO && looks_full(store->disk);
-    enum store_status status =
-        fell_short || disk_status_of(error) == STORE_NO_ROOM ? STORE_NO_ROOM : STORE_FAULT;
+    enum store_status status = fell_short || disk_status_of(error) == STORE_NO_ROOM ? STORE_NO_ROOM : STORE_FAULT;
 
     store_fail(store, status, "%s: %s: %s", store->disk->file, what,
                fell_short ? "the disk is full, or the file at its size limit" : mdb_strerror(error));
@@ -181,6 +180,23 @@ disk_give_write_lock(struct disk *disk)
 {
     if (!needs_no_lock(disk))
         write_lock_give(&disk->write_lock, disk->env);
+}
+
+int
+disk_hold(struct disk *disk)
+{
+    int error = disk->holds == 0 ? disk_take_write_lock(disk) : 0;
+
+    disk->holds += error == 0;
+    return error;
+}
+
+void
+disk_release(struct disk *disk)
+{
+    assert(disk->holds > 0);
+    if (--disk->holds == 0)
+        disk_give_write_lock(disk);
 }
 
 int
@@ -233,7 +249,7 @@ disk_read_new(struct disk *disk, MDB_txn **txn)
 static int
 check_readers(struct disk *disk)
 {
-    bool ours = disk->write != NULL || disk->fronting; /* we hold the lock already */
+    bool ours = disk->write != NULL || disk->holds > 0; /* we hold the lock already */
     int dead, error = ours ? 0 : disk_take_write_lock(disk);
 
     if (error != 0)
@@ -302,12 +318,28 @@ disk_tables_open(struct disk *disk, MDB_txn *txn, unsigned flags)
 }
 
 void
+disk_work_aside(struct disk *disk)
+{
+    if (disk->front.file < 0 || disk->runner != NULL)
+        return;
+    /* Without them the owner does it all itself. */
+    disk->runner = runner_open();
+    disk->carrying->runner = runner_open();
+}
+
+void
 disk_close(struct disk *disk)
 {
     if (disk == NULL)
         return;
     if (disk->write != NULL)
         disk_write_abort(disk, disk->write);
+    runner_close(disk->runner);
+    if (disk->carrying != NULL) {
+        runner_close(disk->carrying->runner);
+        free(disk->carrying->rows.data);
+        free(disk->carrying);
+    }
     disk_env_close(disk);
     front_close(&disk->front);
     write_lock_close(&disk->write_lock);
@@ -361,7 +393,7 @@ disk_read_begin(const struct store *store)
     if (error == 0 && disk->read != NULL) {
         error = lmdb_txn_renew(disk->read);
     } else if (error == 0) {
-        error = disk->fronting ? lmdb_txn_begin(disk->env, MDB_RDONLY, &disk->read) : disk_read_new(disk, &disk->read);
+        error = disk->holds > 0 ? lmdb_txn_begin(disk->env, MDB_RDONLY, &disk->read) : disk_read_new(disk, &disk->read);
         if (error != 0)
             disk->read = NULL;
     }
@@ -424,8 +456,10 @@ disk_figures(const struct store *store, struct store_figures *figures)
     MDB_stat stat;
 
     stat = disk_journal_stat(store);
-    figures->journal_count = stat.ms_entries + disk->front.count;
-    figures->journal_bytes = (stat.ms_leaf_pages + stat.ms_overflow_pages) * (uint64_t)stat.ms_psize + disk->front.end;
+    figures->journal_count = stat.ms_entries + front_count(&disk->front);
+    figures->journal_bytes = (stat.ms_leaf_pages + stat.ms_overflow_pages) * (uint64_t)stat.ms_psize;
+    for (unsigned half = 0; half < 2; half++)
+        figures->journal_bytes += disk->front.half[half].end - disk->front.half[half].begin;
     figures->dirty_count = sweep_dirty_count(&disk->sweep);
     if (disk->env == NULL || mdb_env_info(disk->env, &info) != 0 || mdb_env_stat(disk->env, &stat) != 0)
         return;

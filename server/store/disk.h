@@ -9,6 +9,7 @@
 #include "server/store/front.h"
 #include "server/store/internal.h"
 #include "server/store/lmdb_call.h"
+#include "server/store/runner.h"
 #include "server/store/sweep.h"
 #include "server/store/write_lock.h"
 
@@ -18,8 +19,13 @@ bool disk_begin(struct store *store);
 bool disk_follow_now(struct store *store);
 void disk_clear_readers(struct disk *disk);
 void disk_abort(struct store *store);
-enum store_outcome disk_commit(struct store *store, const uint8_t *commands, size_t commands_size);
-bool disk_idle(struct store *store);
+/* waits: with the outcome; else it may be STORE_ON_ITS_WAY, which disk_commit_end waits for. */
+enum store_outcome disk_commit(struct store *store, const uint8_t *commands, size_t commands_size, bool waits);
+enum store_outcome disk_commit_end(struct store *store);
+/* The batch is over: carry over what has filled, and give up the lock. */
+void disk_batch_over(struct store *store);
+bool disk_idle(struct store *store, bool aside);
+void disk_work_aside(struct disk *disk);
 bool disk_read_row(const struct store *store, unsigned index, uint64_t key, void *out);
 void disk_figures(const struct store *store, struct store_figures *figures);
 enum store_step disk_consumer_step(struct store *store, uint32_t most);
@@ -60,6 +66,22 @@ struct disk_digest {
     uint64_t records, history; /* digest.h */
 };
 
+/* What is carried over beside the batches: disk_carry.c. */
+struct disk_carrying {
+    struct runner *runner; /* NULL: nothing is */
+    bool on;               /* until it was taken in; what follows is the thread's meanwhile */
+    struct disk *disk;
+    unsigned half; /* of the front */
+    struct disk_meta meta;
+    struct bytes rows; /* the slice's records, kept.h */
+    struct sweep_slice slice;
+    uint64_t event_no; /* LMDB will have the events up to this one; 0: as many as before */
+    int error;
+    bool unknown;    /* it may be there although the commit failed */
+    bool doubtful;   /* the same, until somebody has looked */
+    uint64_t number; /* of LMDB's transaction */
+};
+
 struct disk {
     char file[4096];
     uint64_t map_bytes;
@@ -76,8 +98,19 @@ struct disk {
     struct disk_meta meta;    /* LMDB's, when memory agreed with it; what waits in the front comes after it */
     struct front front;       /* the newest batches, which LMDB does not have yet */
     size_t front_bytes;       /* of its file; 0 for none */
+    struct runner *runner;    /* writes there while the owner does something else; NULL where there is no front */
+    struct disk_appending {
+        uint64_t position;
+        size_t size;
+        int error;
+        bool lost;
+    } appending;              /* the record that is being written; the runner's meanwhile, like front */
     bool fronting;            /* the open batch goes to the front: the write lock is held, without a transaction */
-    uint64_t waiting_changes; /* of records, by what waits in the front */
+    uint64_t waiting_changes[2]; /* of records, by what waits in the front's halves */
+    bool batch_waits;         /* the last batch is in the front; else in LMDB */
+    struct disk_carrying *carrying;
+    unsigned holds;           /* how often the owner holds the write lock: for its batch, and while it is carried over */
+    uint64_t settled_event_no; /* LMDB has the events up to this one at least */
     uint64_t seen;            /* LMDB's number of the last transaction that was followed */
     bool behind;              /* memory can't be brought up but by opening anew */
     struct sweep sweep;
@@ -146,6 +179,9 @@ int disk_tables_open(struct disk *disk, MDB_txn *txn, unsigned flags);
 /* The write lock; nothing where nobody else can be. Returns the system's error. */
 int disk_take_write_lock(struct disk *disk);
 void disk_give_write_lock(struct disk *disk);
+/* The owner's way to it, which may lead there twice. */
+int disk_hold(struct disk *disk);
+void disk_release(struct disk *disk);
 /* A transaction to write in, under the write lock that is held already; it is given up when this fails. */
 int disk_write_begin_locked(struct disk *disk, MDB_txn **txn);
 /* A transaction to write in, under the write lock. Ends by one of the two below. Returns LMDB's error. */

@@ -1,8 +1,10 @@
 /* disk_commit.c: a batch on its way to the disk: to the journal's front or into LMDB; and the store's quiet moments.
  *
  *     begin     the write lock; alone on the directory no more than that, else a transaction of LMDB; others are
- * followed commit    a record at the front (disk_front.c); or a transaction of LMDB with what waits in the front, the
- * batch, a slice of the sweep and the meta row idle      such a transaction without a batch
+ *               followed
+ *     commit    a record at the front (disk_front.c), on the runner's thread if the owner has something else to do; or
+ * a transaction of LMDB with what waits in the front, the batch, a slice of the sweep and the meta row idle      such a
+ * transaction without a batch
  *
  * An error before mdb_txn_commit means that nothing was done. After it the outcome is unknown: the environment is
  * closed, opened anew, and the meta row tells. */
@@ -10,6 +12,7 @@
 #include <string.h>
 
 #include "server/store/disk.h"
+#include "server/store/disk_carry.h"
 #include "server/store/disk_front.h"
 #include "server/store/disk_rows.h"
 #include "server/store/journal.h"
@@ -23,9 +26,10 @@ static bool
 begin_in_lmdb(struct store *store)
 {
     struct disk *disk = store->disk;
-    int error = disk->env_broken ? disk_env_open_anew(disk) : 0;
 
-    assert(disk->write == NULL);
+    disk_carry_wait(store);
+    assert(disk->write == NULL && disk->holds == 0);
+    int error = disk->env_broken ? disk_env_open_anew(disk) : 0;
     if (error == 0)
         error = disk_write_begin(disk, &disk->write);
     if (error != 0) {
@@ -59,15 +63,16 @@ begin_in_front(struct store *store)
 {
     struct disk *disk = store->disk;
 
-    if (disk->env_broken || disk->front.file < 0 || disk_take_write_lock(disk) != 0)
+    disk_carry_look(store);
+    if (disk->env_broken || disk->front.file < 0 || disk_hold(disk) != 0)
         return false;
     disk->fronting = disk_front_is_ours(disk);
     stages_lap(store->stages, USHER_STAGE_LOCK);
-    if (disk->fronting)
+    if (disk->fronting && !disk->carrying->on)
         disk->fronting = disk_follow_now(store) && sees_the_last(disk);
     stages_lap(store->stages, USHER_STAGE_FOLLOW);
     if (!disk->fronting)
-        disk_give_write_lock(disk);
+        disk_release(disk);
     return disk->fronting;
 }
 
@@ -87,7 +92,7 @@ disk_abort(struct store *store)
     if (disk->write != NULL)
         disk_write_abort(disk, disk->write);
     else if (disk->fronting)
-        disk_give_write_lock(disk);
+        disk_release(disk);
     disk->write = NULL;
     disk->fronting = false;
 }
@@ -146,12 +151,30 @@ count_changes(const struct store *store)
     return changed;
 }
 
+/* The last of a transaction: a slice of older changes, and the meta row. */
+static int
+write_slice(struct store *store, struct disk_meta *meta, uint64_t most, uint64_t cuts, struct sweep_slice *slice)
+{
+    struct disk *disk = store->disk;
+    struct bytes *rows = &disk->carrying->rows;
+    int error;
+
+    sweep_collect(store, meta, most, rows, slice);
+    error = disk_rows_put_all(disk, disk->write, rows->data, rows->size);
+    if (error == 0)
+        error = sweep_cut(disk, disk->write, meta, cuts);
+    if (error == 0)
+        error = disk_put_number(disk, disk->write, DISK_META, DISK_META_STORE, meta, sizeof *meta, 0);
+    return error;
+}
+
 static int
 write_batch(struct store *store, struct disk_meta *meta, struct sweep_slice *slice)
 {
     struct disk *disk = store->disk;
-    uint64_t changed = count_changes(store) + disk->waiting_changes, bytes = disk->journal_value.size + DISK_CHECK_SIZE;
-    uint64_t cuts = CUT_WITH_COMMIT + 2 * (uint64_t)disk->front.count;
+    uint64_t changed = count_changes(store) + disk->waiting_changes[0] + disk->waiting_changes[1];
+    uint64_t bytes = disk->journal_value.size + DISK_CHECK_SIZE;
+    uint64_t cuts = CUT_WITH_COMMIT + 2 * (uint64_t)front_count(&disk->front);
     int error = disk_front_carry(disk, disk->write);
 
     if (error == 0)
@@ -161,11 +184,7 @@ write_batch(struct store *store, struct disk_meta *meta, struct sweep_slice *sli
         error = write_history(store);
     if (error == 0)
         error = disk_digest_write(store, disk->write, meta->position);
-    if (error == 0)
-        error = sweep_write(store, disk->write, meta, sweep_pace(&disk->sweep, changed, bytes), cuts, slice);
-    if (error == 0)
-        error = disk_put_number(disk, disk->write, DISK_META, DISK_META_STORE, meta, sizeof *meta, 0);
-    return error;
+    return error != 0 ? error : write_slice(store, meta, sweep_pace(&disk->sweep, changed, bytes), cuts, slice);
 }
 
 /* Is the write of this meta row there? Others may have committed after it, so a batch is looked for in the journal
@@ -237,6 +256,7 @@ find_outcome(struct store *store, const struct disk_meta *meta)
         return STORE_UNDONE;
     disk->meta = *meta; /* what came after it will be followed */
     disk_front_carried(store);
+    disk->batch_waits = false;
     store_no_fault(store);
     return STORE_DONE;
 }
@@ -260,6 +280,7 @@ commit_write(struct store *store, const struct disk_meta *meta)
     disk->meta = *meta;
     disk->seen = number;
     disk_front_carried(store);
+    disk->batch_waits = false;
     return STORE_DONE;
 }
 
@@ -287,7 +308,7 @@ commit_in_lmdb(struct store *store)
 {
     struct disk *disk = store->disk;
     struct disk_meta meta = disk->meta;
-    struct sweep_slice slice;
+    struct sweep_slice slice = {0};
     enum store_outcome outcome;
     int error;
 
@@ -299,12 +320,15 @@ commit_in_lmdb(struct store *store)
     error = write_batch(store, &meta, &slice);
     if (error != 0) {
         disk_abort(store);
+        sweep_undone(store, &slice);
         disk_fail(store, error, "the batch can't be written");
         return STORE_UNDONE;
     }
     outcome = commit_write(store, &meta);
-    if (outcome != STORE_DONE)
+    if (outcome != STORE_DONE) {
+        sweep_undone(store, &slice);
         return outcome;
+    }
     note_batch(store);
     sweep_done(store, &slice);
     return STORE_DONE;
@@ -318,6 +342,14 @@ commit_with_front(struct store *store)
     int error;
 
     disk->fronting = false;
+    disk_carry_wait(store);
+    assert(disk->holds == 1);
+    if (disk->env_broken) {
+        disk_release(disk);
+        disk_fail(store, disk->carrying->error, "what waits before the batch could not be committed");
+        return STORE_UNDONE;
+    }
+    disk->holds = 0; /* it is the transaction's from here on */
     error = disk_write_begin_locked(disk, &disk->write);
     if (error == 0)
         return commit_in_lmdb(store);
@@ -326,26 +358,61 @@ commit_with_front(struct store *store)
     return STORE_UNDONE;
 }
 
-enum store_outcome
-disk_commit(struct store *store, const uint8_t *commands, size_t commands_size)
+/* The front has the batch, or LMDB has to take it. */
+static enum store_outcome
+end_in_front(struct store *store, enum disk_front_outcome front)
 {
-    enum disk_front_outcome front;
     enum store_outcome outcome;
 
-    journal_encode(store, commands, commands_size, &store->disk->journal_value);
-    if (!store->disk->fronting)
-        return commit_in_lmdb(store);
-    front = disk_front_commit(store);
     if (front == DISK_FRONT_DONE) {
-        store->disk->waiting_changes += count_changes(store);
+        store->disk->batch_waits = true;
+        store->disk->waiting_changes[store->disk->front.writing] += count_changes(store);
         note_batch(store);
+        return STORE_DONE;
     }
-    if (front == DISK_FRONT_DONE || front == DISK_FRONT_FAULT) {
+    if (front == DISK_FRONT_FAULT) {
         disk_abort(store); /* which gives up the lock: there is no transaction */
-        return front == DISK_FRONT_DONE ? STORE_DONE : STORE_UNDONE;
+        return STORE_UNDONE;
     }
     outcome = commit_with_front(store);
     return outcome == STORE_UNDONE && front == DISK_FRONT_UNKNOWN ? STORE_LOST : outcome;
+}
+
+void
+disk_batch_over(struct store *store)
+{
+    if (!store->disk->fronting)
+        return;
+    disk_carry_consider(store);
+    disk_abort(store);
+}
+
+enum store_outcome
+disk_commit_end(struct store *store)
+{
+    if (store->disk->runner != NULL)
+        runner_wait(store->disk->runner);
+    stages_lap(store->stages, USHER_STAGE_SYNC);
+    return end_in_front(store, disk_front_written(store));
+}
+
+enum store_outcome
+disk_commit(struct store *store, const uint8_t *commands, size_t commands_size, bool waits)
+{
+    struct disk *disk = store->disk;
+    enum disk_front_outcome front;
+
+    journal_encode(store, commands, commands_size, &disk->journal_value);
+    if (!disk->fronting)
+        return commit_in_lmdb(store);
+    front = disk_front_prepare(store);
+    if (front != DISK_FRONT_DONE)
+        return end_in_front(store, front);
+    stages_lap(store->stages, USHER_STAGE_WRITE);
+    if (!waits && disk->runner != NULL && runner_start(disk->runner, disk_front_write, disk))
+        return STORE_ON_ITS_WAY;
+    disk_front_write(disk);
+    return disk_commit_end(store);
 }
 
 static int
@@ -354,6 +421,7 @@ write_idle(struct store *store, struct disk_meta *meta, struct sweep_slice *slic
     struct disk *disk = store->disk;
     int error;
 
+    *slice = (struct sweep_slice){0};
     if (sweep_begin_pass(&disk->sweep, store->position, true))
         disk_clear_readers(disk);
     *meta = disk->meta;
@@ -363,11 +431,7 @@ write_idle(struct store *store, struct disk_meta *meta, struct sweep_slice *slic
     if (sweep_is_clean(&disk->sweep))
         meta->cut = meta->position; /* the last batches changed no record */
     error = disk_front_carry(disk, disk->write);
-    if (error == 0)
-        error = sweep_write(store, disk->write, meta, disk->sweep.slice_records, CUT_WHEN_IDLE, slice);
-    if (error != 0)
-        return error;
-    return disk_put_number(disk, disk->write, DISK_META, DISK_META_STORE, meta, sizeof *meta, 0);
+    return error != 0 ? error : write_slice(store, meta, disk->sweep.slice_records, CUT_WHEN_IDLE, slice);
 }
 
 /* Is everything in its table, and nothing left of the journal? */
@@ -376,20 +440,30 @@ is_tidy(const struct store *store)
 {
     const struct disk *disk = store->disk;
 
-    return disk->front.count == 0 && sweep_is_clean(&disk->sweep) && disk_journal_stat(store).ms_entries == 0;
+    return front_count(&disk->front) == 0 && sweep_is_clean(&disk->sweep) && disk_journal_stat(store).ms_entries == 0;
 }
 
-bool
-disk_idle(struct store *store)
+/* The same beside the owner's work. False when that can't be. */
+static bool
+idle_aside(struct store *store)
+{
+    bool started;
+
+    if (store->disk->carrying->runner == NULL || !begin_in_front(store))
+        return false;
+    started = disk_carry_start(store, true);
+    disk_abort(store);
+    return started;
+}
+
+static bool
+idle_here(struct store *store)
 {
     struct disk *disk = store->disk;
     struct disk_meta meta;
     struct sweep_slice slice;
     int error;
 
-    store_no_fault(store);
-    if (is_tidy(store))
-        return false;
     if (!begin_in_lmdb(store))
         return false;
     if (is_tidy(store) && disk->meta.cut == disk->meta.position) {
@@ -399,11 +473,26 @@ disk_idle(struct store *store)
     error = write_idle(store, &meta, &slice);
     if (error != 0) {
         disk_abort(store);
+        sweep_undone(store, &slice);
         disk_fail(store, error, "records can't be written back");
         return false;
     }
-    if (commit_write(store, &meta) != STORE_DONE)
+    if (commit_write(store, &meta) != STORE_DONE) {
+        sweep_undone(store, &slice);
         return false;
+    }
     sweep_done(store, &slice);
     return !is_tidy(store);
+}
+
+bool
+disk_idle(struct store *store, bool aside)
+{
+    store_no_fault(store);
+    disk_carry_look(store);
+    if (aside && store->disk->carrying->on)
+        return true;
+    if (!store->disk->carrying->on && is_tidy(store))
+        return false;
+    return (aside && idle_aside(store)) || idle_here(store);
 }

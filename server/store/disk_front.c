@@ -1,19 +1,18 @@
 /* disk_front.c: the journal's front between a batch and LMDB.
  *
  *     a batch, alone on the directory     one record in store.journal (front.c), one wait for the disk
- *     no room there, or it can't be
- *     written, or a quiet moment          what waits in it -> journal table and history rows, with the batch or a slice
- *                                         of older changes, in one transaction of LMDB
- *     another instance comes              it carries over what waits when it opens; from then on each batch is a
- *                                         transaction of LMDB, which is what instances follow
- *     a start after a kill                carries over what waits before anything is read
+ *     a half of it has filled, or a
+ *     quiet moment                        what waits in the half -> journal table and history rows, with a slice of
+ * older changes, in one transaction of LMDB beside the batches (disk_carry.c) no room there, or it can't be written the
+ * same of all that waits, together with the batch another instance comes              it carries over what waits when
+ * it opens; from then on each batch is a transaction of LMDB, which is what instances follow a start after a kill
+ * carries over what waits before anything is read
  *
  * A commit of LMDB waits for the disk twice, and writes some 20 pages for 50 commands; the front waits once, for what
  * the batch itself has to say. In LMDB all is as if each batch had been committed to it by itself, a little later: who
  * reads it (the history consumer, backup, check) knows nothing of the front.
  *
- *     payload    struct batch_kept | value of the journal | row, row ...
- *     row        struct history_kept | its bytes, or none when the row goes
+ *     payload    struct batch_kept | value of the journal | row, row ... (kept.h)
  *
  * A record names the digests of all records and history before and after it. One that does not go on from where LMDB
  * stands is not applied: it belongs to another store, or to another life of this one. */
@@ -97,8 +96,7 @@ keep_rows(const struct history *history, uint8_t *out)
     out += size;
     for (unsigned index = 0; index < HISTORY_TABLES; index++)
         for (size_t at = 0; at < history->table[index].dropped_count; at++) {
-            const struct history_kept kept = {HISTORY_FIRST + index, HISTORY_ROW_GOES,
-                                              history->table[index].dropped[at].key};
+            const struct kept kept = {HISTORY_FIRST + index, KEPT_GOES, history->table[index].dropped[at].key};
 
             memcpy(out, &kept, sizeof kept);
             out += sizeof kept;
@@ -114,7 +112,7 @@ size_of_batch(const struct store *store)
     size_t size = sizeof(struct batch_kept) + store->disk->journal_value.size + history->bytes.size - history->batch;
 
     for (unsigned index = 0; index < HISTORY_TABLES; index++)
-        size += history->table[index].dropped_count * sizeof(struct history_kept);
+        size += history->table[index].dropped_count * sizeof(struct kept);
     return size;
 }
 
@@ -136,13 +134,33 @@ keep_batch(const struct store *store, uint8_t *out)
     return keep_rows(history, out + sizeof kept + value->size);
 }
 
+void
+disk_front_turn(struct store *store)
+{
+    front_turn(&store->disk->front);
+    history_turn(store->history);
+}
+
+/* In this half of the front, or at the beginning of the other one. */
+static uint8_t *
+room_for(struct store *store, size_t size)
+{
+    struct front *front = &store->disk->front;
+    uint8_t *room = front_room(front, size);
+
+    if (room != NULL || front->file < 0 || front->half[!front->writing].count > 0 ||
+        front->half[front->writing].count == 0)
+        return room;
+    disk_front_turn(store);
+    return front_room(front, size);
+}
+
 enum disk_front_outcome
-disk_front_commit(struct store *store)
+disk_front_prepare(struct store *store)
 {
     struct disk *disk = store->disk;
     size_t size = size_of_batch(store);
-    uint8_t *room = front_room(&disk->front, size);
-    bool lost = false;
+    uint8_t *room = room_for(store, size);
     int error;
 
     if (room == NULL)
@@ -155,40 +173,30 @@ disk_front_commit(struct store *store)
     }
     const uint8_t *end = keep_batch(store, room);
     assert(end == room + size);
-    stages_lap(store->stages, USHER_STAGE_WRITE);
-    error = front_append(&disk->front, STORE_SCHEMA, store->position + 1, size, &lost);
-    stages_lap(store->stages, USHER_STAGE_SYNC);
-    if (error == 0)
+    disk->appending = (struct disk_appending){.position = store->position + 1, .size = size};
+    return DISK_FRONT_DONE;
+}
+
+void
+disk_front_write(void *argument)
+{
+    struct disk *disk = argument;
+    struct disk_appending *appending = &disk->appending;
+
+    appending->error = front_append(&disk->front, STORE_SCHEMA, appending->position, appending->size, &appending->lost);
+}
+
+enum disk_front_outcome
+disk_front_written(struct store *store)
+{
+    const struct disk_appending *appending = &store->disk->appending;
+
+    if (appending->error == 0)
         return DISK_FRONT_DONE;
-    return lost ? DISK_FRONT_UNKNOWN : DISK_FRONT_REFUSED;
+    return appending->lost ? DISK_FRONT_UNKNOWN : DISK_FRONT_REFUSED;
 }
 
 /* --- carrying over ---------------------------------------------------------------------------- */
-static int
-carry_row(struct disk_rows *rows, struct reading *reading)
-{
-    struct history_kept row;
-    uint64_t check;
-    int error;
-
-    if (reading->left < sizeof row)
-        return MDB_CORRUPTED;
-    memcpy(&row, reading->data, sizeof row);
-    reading->data += sizeof row;
-    reading->left -= sizeof row;
-    if (row.table < HISTORY_FIRST || row.table >= HISTORY_FIRST + HISTORY_TABLES)
-        return MDB_CORRUPTED;
-    if (row.size == HISTORY_ROW_GOES)
-        return disk_rows_take(rows, row.table, row.key, &check);
-    if (row.size > reading->left)
-        return MDB_CORRUPTED;
-    error = disk_rows_put(rows, row.table, row.key, reading->data, row.size,
-                          row.table == STORE_TABLE_ENDED ? MDB_NOOVERWRITE : MDB_APPEND, &check);
-    reading->data += row.size;
-    reading->left -= row.size;
-    return error;
-}
-
 /* One record. MDB_BAD_VALSIZE: it does not go on from where LMDB stands. */
 static int
 carry_batch(struct disk_rows *rows, const struct front_head *head, struct disk_digest *digest)
@@ -209,28 +217,27 @@ carry_batch(struct disk_rows *rows, const struct front_head *head, struct disk_d
     if (head->position != digest->position + 1 || kept.records_before != digest->records ||
         kept.history_before != digest->history)
         return MDB_BAD_VALSIZE;
-    error = disk_put_number(rows->disk, rows->txn, DISK_JOURNAL, head->position, reading.data, kept.value_size,
-                            MDB_APPEND);
+    error =
+        disk_put_number(rows->disk, rows->txn, DISK_JOURNAL, head->position, reading.data, kept.value_size, MDB_APPEND);
     reading.data += kept.value_size;
     reading.left -= kept.value_size;
-    while (error == 0 && reading.left > 0)
-        error = carry_row(rows, &reading);
+    if (error == 0)
+        error = disk_rows_put_kept(rows, reading.data, reading.left);
     *digest = (struct disk_digest){head->position, kept.records, kept.history};
     return error;
 }
 
 /* Where LMDB stands. A store of before there were digests has no such row: it is believed to stand where we do. */
 static int
-read_digest(const struct disk *disk, MDB_txn *txn, struct disk_digest *digest)
+read_digest(const struct disk *disk, MDB_txn *txn, struct front_walk walk, struct disk_digest *digest)
 {
     int error = disk_get(disk, txn, DISK_META, DISK_META_DIGEST, digest, sizeof *digest);
     const struct front_head *head;
     struct batch_kept kept;
-    size_t at = 0;
 
     if (error != MDB_NOTFOUND)
         return error;
-    while ((head = front_next(&disk->front, &at)) != NULL && head->position <= disk->meta.position)
+    while ((head = front_next(&disk->front, &walk)) != NULL && head->position <= disk->meta.position)
         continue;
     if (head == NULL || head->size < sizeof kept)
         return MDB_CORRUPTED;
@@ -239,19 +246,15 @@ read_digest(const struct disk *disk, MDB_txn *txn, struct disk_digest *digest)
     return 0;
 }
 
-int
-disk_front_carry(struct disk *disk, MDB_txn *txn)
+static int
+carry(struct disk *disk, MDB_txn *txn, struct front_walk walk)
 {
     struct disk_rows rows = {disk, txn, {NULL}};
     const struct front_head *head;
     struct disk_digest digest;
-    size_t at = 0;
-    int error;
+    int error = read_digest(disk, txn, walk, &digest);
 
-    if (disk->front.count == 0)
-        return 0;
-    error = read_digest(disk, txn, &digest);
-    while (error == 0 && (head = front_next(&disk->front, &at)) != NULL)
+    while (error == 0 && (head = front_next(&disk->front, &walk)) != NULL)
         error = carry_batch(&rows, head, &digest);
     disk_rows_close(&rows);
     if (error == 0)
@@ -259,12 +262,34 @@ disk_front_carry(struct disk *disk, MDB_txn *txn)
     return error;
 }
 
+int
+disk_front_carry(struct disk *disk, MDB_txn *txn)
+{
+    return front_count(&disk->front) == 0 ? 0 : carry(disk, txn, front_walk_all(&disk->front));
+}
+
+int
+disk_front_carry_half(struct disk *disk, MDB_txn *txn, unsigned half)
+{
+    return disk->front.half[half].count == 0 ? 0 : carry(disk, txn, front_walk_half(&disk->front, half));
+}
+
+void
+disk_front_half_carried(struct store *store, unsigned half)
+{
+    history_carried(store->history, false);
+    front_clear_half(&store->disk->front, half);
+    store->disk->waiting_changes[half] = 0;
+}
+
 void
 disk_front_carried(struct store *store)
 {
-    history_carried(store->history);
-    front_clear(&store->disk->front);
-    store->disk->waiting_changes = 0;
+    struct disk *disk = store->disk;
+
+    history_carried(store->history, true);
+    front_clear(&disk->front);
+    disk->waiting_changes[0] = disk->waiting_changes[1] = 0;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -327,7 +352,7 @@ disk_front_open(struct disk *disk, MDB_txn *txn, const char **why)
     *why = NULL;
     if (error == MDB_CORRUPTED)
         *why = "a batch in the middle of it is damaged; restore the last backup";
-    if (error == 0 && disk->front.count > 0) {
+    if (error == 0 && front_count(&disk->front) > 0) {
         error = carry_left(disk, txn);
         if (error == MDB_BAD_VALSIZE)
             *why = "it does not go on from where the store beside it ends, so the two do not belong together; put the "
@@ -349,7 +374,7 @@ disk_front_waits(const struct disk *disk, MDB_txn *txn)
     bool waits;
 
     looking.front.file = -1;
-    waits = open_file(&looking, txn) != 0 || looking.front.count > 0;
+    waits = open_file(&looking, txn) != 0 || front_count(&looking.front) > 0;
     front_close(&looking.front);
     return waits;
 }

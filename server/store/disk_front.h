@@ -13,13 +13,22 @@ enum disk_front_outcome {
     DISK_FRONT_UNKNOWN, /* the same, but it may be there as well: nothing but LMDB having it settles that */
     DISK_FRONT_FAULT    /* LMDB can't be read; the fault is kept */
 };
-/* Make the open batch durable in the front: disk->journal_value is encoded. */
-enum disk_front_outcome disk_front_commit(struct store *store);
+/* The next batches go to the other half, which is empty. */
+void disk_front_turn(struct store *store);
+/* Make the open batch's record, if there is room for it: disk->journal_value is encoded. DONE: it can be written. */
+enum disk_front_outcome disk_front_prepare(struct store *store);
+/* Write it: here, or on the runner's thread, which touches disk->front and disk->appending alone. */
+void disk_front_write(void *disk);
+/* What came of that: never FAULT. */
+enum disk_front_outcome disk_front_written(struct store *store);
 
-/* Put what waits in the front into LMDB, in this transaction. Returns LMDB's error. */
+/* Put what waits in the front into LMDB, in this transaction: all of it, or a half, which touches nothing of the disk's
+ * that the owner changes meanwhile. Returns LMDB's error. */
 int disk_front_carry(struct disk *disk, MDB_txn *txn);
+int disk_front_carry_half(struct disk *disk, MDB_txn *txn, unsigned half);
 /* The transaction is on the disk. */
 void disk_front_carried(struct store *store);
+void disk_front_half_carried(struct store *store, unsigned half); /* the older one */
 
 /* While a store is opened, in the transaction that looks at it: carry over what another process left, and see to it
  * that there is a file, for a store that may have one. Returns LMDB's error; *why is a line when it has more to say. */

@@ -23,7 +23,7 @@
 #define MAP_BYTES_USUAL     (UINT64_C(256) << 30)
 #define SLICE_RECORDS_USUAL 1024u
 #define JOURNAL_BYTES_USUAL (UINT64_C(16) << 20)
-#define FRONT_BYTES_USUAL   (UINT32_C(128) << 10) /* docs/architecture.md says what others cost */
+#define FRONT_BYTES_USUAL   (UINT32_C(4) << 20) /* docs/architecture.md says what others cost */
 
 /* --- the file --------------------------------------------------------------------------------- */
 /* A file that was cut short would end in SIGBUS on the first read of what is missing. Zeroes in its place are seen as
@@ -509,6 +509,7 @@ disk_new(const struct store_options *options)
     disk->sweep.journal_bytes = options->journal_bytes != 0 ? options->journal_bytes : JOURNAL_BYTES_USUAL;
     disk->sweep.pass_flag = TABLE_EVEN;
     disk->front.file = -1;
+    disk->carrying = store_allocate(1, sizeof *disk->carrying);
     if (!options->unsafe_no_sync && !options->no_front)
         disk->front_bytes = options->front_bytes != 0 ? options->front_bytes : FRONT_BYTES_USUAL;
     pthread_rwlock_init(&disk->env_lock, NULL);

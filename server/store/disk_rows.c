@@ -8,8 +8,8 @@
 static int
 cursor_of(struct disk_rows *rows, unsigned table, MDB_cursor **cursor)
 {
-    int error = rows->cursor[table] != NULL ? 0
-                                            : lmdb_cursor_open(rows->txn, rows->disk->dbi[table], &rows->cursor[table]);
+    int error =
+        rows->cursor[table] != NULL ? 0 : lmdb_cursor_open(rows->txn, rows->disk->dbi[table], &rows->cursor[table]);
 
     *cursor = rows->cursor[table];
     return error;
@@ -46,6 +46,53 @@ disk_rows_take(struct disk_rows *rows, unsigned table, uint64_t number, uint64_t
         return error == MDB_NOTFOUND ? 0 : error;
     *check = disk_check_of(&value);
     return lmdb_cursor_del(cursor);
+}
+
+/* Rows of history count up, but for the ends of reservations; records stand anywhere. */
+static unsigned
+flags_of(unsigned table)
+{
+    if (table < HISTORY_FIRST)
+        return 0;
+    return table == STORE_TABLE_ENDED ? MDB_NOOVERWRITE : MDB_APPEND;
+}
+
+int
+disk_rows_put_kept(struct disk_rows *rows, const uint8_t *data, size_t size)
+{
+    int error = 0;
+
+    while (error == 0 && size > 0) {
+        struct kept kept;
+        uint64_t check;
+
+        if (size < sizeof kept)
+            return MDB_CORRUPTED;
+        memcpy(&kept, data, sizeof kept);
+        data += sizeof kept;
+        size -= sizeof kept;
+        bool known =
+            kept.table > 0 && kept.table < HISTORY_FIRST + HISTORY_TABLES && disk_table_name(kept.table) != NULL;
+        size_t bytes = kept.size == KEPT_GOES ? 0 : kept.size;
+        if (!known || bytes > size)
+            return MDB_CORRUPTED;
+        error = kept.size == KEPT_GOES
+                    ? disk_rows_take(rows, kept.table, kept.key, &check)
+                    : disk_rows_put(rows, kept.table, kept.key, data, bytes, flags_of(kept.table), &check);
+        data += bytes;
+        size -= bytes;
+    }
+    return error;
+}
+
+int
+disk_rows_put_all(struct disk *disk, MDB_txn *txn, const uint8_t *data, size_t size)
+{
+    struct disk_rows rows = {disk, txn, {NULL}};
+    int error = disk_rows_put_kept(&rows, data, size);
+
+    disk_rows_close(&rows);
+    return error;
 }
 
 void

@@ -16,7 +16,12 @@ int disk_rows_put(struct disk_rows *rows, unsigned table, uint64_t key, const vo
                   uint64_t *check);
 /* Take a row out and tell its check. One that is not there is no error, and its check 0. */
 int disk_rows_take(struct disk_rows *rows, unsigned table, uint64_t key, uint64_t *check);
+/* Put and take out a run of kept rows (kept.h). MDB_CORRUPTED when it is none. */
+int disk_rows_put_kept(struct disk_rows *rows, const uint8_t *data, size_t size);
 /* Before the transaction ends, also after an error. */
 void disk_rows_close(struct disk_rows *rows);
+
+/* The same for a run alone, from the first to the last of these steps. */
+int disk_rows_put_all(struct disk *disk, MDB_txn *txn, const uint8_t *data, size_t size);
 
 #endif

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "server/store/disk.h"
+#include "server/store/disk_carry.h"
 #include "server/store/disk_front.h"
 #include "server/store/disk_open.h"
 #include "server/store/journal.h"
@@ -175,7 +176,8 @@ open_anew(struct store *store, MDB_txn *txn)
 static bool
 compare_digest(struct store *store, MDB_txn *txn)
 {
-    int error = store->disk->front.count > 0 ? 0 : disk_digest_follow(store, txn); /* LMDB is behind what waits */
+    int error =
+        front_count(&store->disk->front) > 0 ? 0 : disk_digest_follow(store, txn); /* LMDB is behind what waits */
 
     if (error != 0)
         disk_fail(store, error, "can't read the digest");
@@ -191,7 +193,11 @@ disk_follow(struct store *store, MDB_txn *txn)
 {
     struct disk *disk = store->disk;
     struct disk_meta meta;
-    int error = disk_get(disk, txn, DISK_META, DISK_META_STORE, &meta, sizeof meta);
+    int error;
+
+    if (disk->carrying->on)
+        return true; /* we hold the lock: nobody else has written, and we know more than LMDB */
+    error = disk_get(disk, txn, DISK_META, DISK_META_STORE, &meta, sizeof meta);
 
     if (error != 0) {
         disk_fail(store, error, "can't read the meta row");
@@ -204,6 +210,8 @@ disk_follow(struct store *store, MDB_txn *txn)
         store_fail(store, STORE_FAULT, "%s", store->unsound);
         return false;
     }
+    if (disk_carry_was_this(disk->carrying, &meta))
+        disk->meta = meta;
     if (meta.writer == disk->meta.writer && meta.writes == disk->meta.writes && !disk->behind)
         return compare_digest(store, txn);
     if (meta.position < store->position) {
@@ -237,6 +245,9 @@ disk_follow_now(struct store *store)
     uint64_t seen;
     bool followed;
 
+    disk_carry_look(store);
+    if (disk->carrying->on)
+        return true; /* as below */
     /* The environment tells of a commit a moment before readers see it, so what counts as seen is what a
      * transaction has seen. */
     if (disk->env != NULL && !disk->env_broken && !disk->behind && mdb_env_info(disk->env, &info) == 0 &&

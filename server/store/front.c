@@ -23,7 +23,12 @@ _Static_assert(sizeof(struct front_head) == 32, "a record's head has no padding"
 static void
 take_bytes(struct front *front, size_t size)
 {
+    size_t middle = size / FRONT_BLOCK / 2 * FRONT_BLOCK;
+
     front->size = size / FRONT_BLOCK * FRONT_BLOCK;
+    front->half[0] = (struct front_half){.limit = middle};
+    front->half[1] = (struct front_half){.begin = middle, .end = middle, .limit = front->size};
+    front->writing = middle == 0 ? 1 : 0;
     front->bytes = store_allocate_blocks(front->size, FRONT_BLOCK);
 }
 
@@ -162,28 +167,33 @@ record_at(const struct front *front, size_t at)
     return head;
 }
 
-const struct front_head *
-front_next(const struct front *front, size_t *at)
+struct front_walk
+front_walk_half(const struct front *front, unsigned half)
 {
-    const struct front_head *head = (const void *)(front->bytes + *at);
-
-    if (*at >= front->end)
-        return NULL;
-    *at += blocks_of(head->size);
-    return head;
+    return (struct front_walk){.half = half, .last = half, .at = front->half[half].begin};
 }
 
-/* Is there a record behind the chain that was never carried over? The chain has lost one then. */
-static bool
-has_lost_record(const struct front *front, uint64_t last)
+struct front_walk
+front_walk_all(const struct front *front)
 {
-    for (size_t at = front->end; at < front->size; at += FRONT_BLOCK) {
-        const struct front_head *head = record_at(front, at);
+    struct front_walk walk = front_walk_half(front, !front->writing);
 
-        if (head != NULL && head->position > last)
-            return true;
+    walk.last = front->writing;
+    return walk;
+}
+
+const struct front_head *
+front_next(const struct front *front, struct front_walk *walk)
+{
+    if (walk->at >= front->half[walk->half].end) {
+        if (walk->half == walk->last)
+            return NULL;
+        *walk = front_walk_half(front, walk->last);
+        return front_next(front, walk);
     }
-    return false;
+    const struct front_head *head = (const void *)(front->bytes + walk->at);
+    walk->at += blocks_of(head->size);
+    return head;
 }
 
 static int
@@ -203,54 +213,86 @@ read_file(struct front *front)
     return 0;
 }
 
+/* The chain that begins at the half's beginning; first and last tell the positions of its records. It ends with the
+ * half, but for one of before there were halves, which is seen by a record across the middle. */
+static void
+read_chain(struct front *front, struct front_half *half, uint64_t *first, uint64_t *last)
+{
+    half->end = half->begin;
+    half->count = 0;
+    while (half->end != half->limit) {
+        const struct front_head *head = record_at(front, half->end);
+
+        if (head == NULL || (half->count > 0 && head->position != *last + 1))
+            return;
+        if (half->count == 0)
+            *first = head->position;
+        *last = head->position;
+        half->end += blocks_of(head->size);
+        half->count++;
+    }
+}
+
+/* Is there a record that no chain has, and that was never carried over? Something before it is lost then. */
+static bool
+has_lost_record(const struct front *front, uint64_t last)
+{
+    for (size_t at = 0; at < front->size; at += FRONT_BLOCK) {
+        const struct front_head *head = record_at(front, at);
+
+        if (head != NULL && head->position > last)
+            return true;
+    }
+    return false;
+}
+
 int
 front_read(struct front *front, uint64_t position)
 {
-    uint64_t last = position;
+    uint64_t first[2] = {0}, last[2] = {0}, newest = position;
     int error = read_file(front);
 
-    front->end = front->count = 0;
+    front_clear(front);
     if (error != 0)
         return error;
-    for (;;) {
-        const struct front_head *head = record_at(front, front->end);
-
-        if (head == NULL || (front->count > 0 && head->position != last + 1))
-            break;
-        last = head->position;
-        front->end += blocks_of(head->size);
-        front->count++;
+    for (unsigned half = 0; half < 2; half++) {
+        if (half == 0 || front->half[0].end <= front->half[1].begin)
+            read_chain(front, &front->half[half], &first[half], &last[half]);
+        if (last[half] <= position)
+            front_clear_half(front, half);
+        else if (last[half] > newest)
+            newest = last[half];
     }
-    if (has_lost_record(front, last > position ? last : position))
-        return EBADMSG;
-    if (front->count == 0 || last <= position)
-        front_clear(front);
-    return 0;
+    front->writing = last[1] > last[0];
+    unsigned older = !front->writing;
+    bool gap = front_count(front) > front->half[front->writing].count && last[older] + 1 != first[front->writing];
+    return gap || has_lost_record(front, newest) ? EBADMSG : 0;
 }
 
 void *
 front_room(struct front *front, size_t size)
 {
-    if (front->file < 0 || size > front->size || blocks_of(size) > front->size - front->end)
+    const struct front_half *half = &front->half[front->writing];
+
+    if (front->file < 0 || size > front->size || blocks_of(size) > half->limit - half->end)
         return NULL;
-    return front->bytes + front->end + sizeof(struct front_head);
+    return front->bytes + half->end + sizeof(struct front_head);
 }
 
 /* A write that failed may be there all the same, whole or in part. Without its first block it is no record. When that
  * can't be struck out either, what the disk has there tells. */
 static bool
-is_gone(struct front *front, size_t used)
+is_gone(const struct front *front, size_t place, size_t used)
 {
-    uint8_t *block = front->bytes + front->end;
+    uint8_t *block = front->bytes + place;
     uint8_t *written = store_allocate_blocks(FRONT_BLOCK, FRONT_BLOCK);
     size_t size = used < FRONT_BLOCK ? used : FRONT_BLOCK;
     bool gone;
 
     memcpy(written, block, size);
     memset(block, 0, FRONT_BLOCK);
-    gone =
-        write_all(front->file, block, FRONT_BLOCK, (off_t)front->end) == 0 ||
-        (pread(front->file, block, FRONT_BLOCK, (off_t)front->end) == FRONT_BLOCK && memcmp(block, written, size) != 0);
+    gone = write_all(front->file, block, FRONT_BLOCK, (off_t)place) == 0 ||
+           (pread(front->file, block, FRONT_BLOCK, (off_t)place) == FRONT_BLOCK && memcmp(block, written, size) != 0);
     free(written);
     return gone;
 }
@@ -258,25 +300,41 @@ is_gone(struct front *front, size_t used)
 int
 front_append(struct front *front, uint32_t schema, uint64_t position, size_t size, bool *lost)
 {
-    struct front_head *head = (void *)(front->bytes + front->end);
+    struct front_half *half = &front->half[front->writing];
+    struct front_head *head = (void *)(front->bytes + half->end);
     size_t blocks = blocks_of(size), used = sizeof *head + size;
     int error;
 
-    assert(front_room(front, size) != NULL);
+    assert(blocks <= half->limit - half->end);
     *head = (struct front_head){.magic = FRONT_MAGIC, .schema = schema, .position = position, .size = size};
     head->check = check_of(front, head);
     memset((uint8_t *)head + used, 0, blocks - used);
-    error = write_all(front->file, (const uint8_t *)head, blocks, (off_t)front->end);
-    *lost = error != 0 && !is_gone(front, used);
+    error = write_all(front->file, (const uint8_t *)head, blocks, (off_t)half->end);
+    *lost = error != 0 && !is_gone(front, half->end, used);
     if (error != 0)
         return error;
-    front->end += blocks;
-    front->count++;
+    half->end += blocks;
+    half->count++;
     return 0;
+}
+
+void
+front_turn(struct front *front)
+{
+    front->writing = !front->writing;
+    assert(front->half[front->writing].count == 0);
+}
+
+void
+front_clear_half(struct front *front, unsigned half)
+{
+    front->half[half].end = front->half[half].begin;
+    front->half[half].count = 0;
 }
 
 void
 front_clear(struct front *front)
 {
-    front->end = front->count = 0;
+    front_clear_half(front, 0);
+    front_clear_half(front, 1);
 }

@@ -141,10 +141,13 @@ static size_t
 find_ended(struct history *history, uint64_t key)
 {
     const struct history_table *table = &history->table[HISTORY_INDEX_ENDED];
+    uint64_t place;
 
     for (; history->ended_known < table->count; history->ended_known++)
-        map_add(&history->ended, store_mix(table->rows[history->ended_known].key), history->ended_known + 1);
-    return (size_t)(map_get(&history->ended, store_mix(key)) - 1);
+        map_add(&history->ended, store_mix(table->rows[history->ended_known].key),
+                table->first + history->ended_known + 1);
+    place = map_get(&history->ended, store_mix(key));
+    return place == 0 ? HISTORY_NO_ROW : (size_t)(place - 1 - table->first);
 }
 
 /* The place of a row that is in memory and not gone. */
@@ -165,7 +168,8 @@ forget_rows(struct history *history, unsigned index, size_t from)
 
     if (index == HISTORY_INDEX_ENDED)
         for (; history->ended_known > from; history->ended_known--)
-            map_remove(&history->ended, store_mix(table->rows[history->ended_known - 1].key), history->ended_known);
+            map_remove(&history->ended, store_mix(table->rows[history->ended_known - 1].key),
+                       table->first + history->ended_known);
     table->count = from;
     table->batch = table->batch < from ? table->batch : from;
 }
@@ -175,7 +179,7 @@ history_append(struct history *history, unsigned index, const void *given)
 {
     struct history_table *table = &history->table[index];
     size_t size = history_kinds[index].size(given);
-    struct history_kept kept = {history_kinds[index].number, (uint32_t)size, 0};
+    struct kept kept = {history_kinds[index].number, (uint32_t)size, 0};
 
     assert(size <= history_kinds[index].row_size);
     memcpy(&kept.key, given, sizeof kept.key);
@@ -184,7 +188,8 @@ history_append(struct history *history, unsigned index, const void *given)
                                         : table->count == 0 || kept.key > table->rows[table->count - 1].key);
     bytes_add(&history->bytes, &kept, sizeof kept);
     table->rows = store_grow(table->rows, &table->room, table->count + 1, sizeof *table->rows);
-    table->rows[table->count++] = (struct history_row){kept.key, history->bytes.size, kept.size, false};
+    table->rows[table->count++] =
+        (struct history_row){kept.key, history->bytes_first + history->bytes.size, kept.size, false};
     bytes_add(&history->bytes, given, size);
     if (index == HISTORY_INDEX_ANSWER) {
         const struct answer_row *answer = given;
@@ -268,20 +273,77 @@ history_undo(struct history *history)
     history->bytes.size = history->batch;
 }
 
-/* LMDB has done all that the batches said. */
+/* Forget the first rows of a table. */
 static void
-forget_waiting(struct history *history)
+forget_first(struct history *history, unsigned index, size_t count)
 {
+    struct history_table *table = &history->table[index];
+
+    if (index == HISTORY_INDEX_ENDED) {
+        size_t known = count < history->ended_known ? count : history->ended_known;
+
+        for (size_t at = 0; at < known; at++)
+            map_remove(&history->ended, store_mix(table->rows[at].key), table->first + at + 1);
+        history->ended_known -= known;
+    }
+    /* What the open batch drops of them has only LMDB left to be in. */
+    for (size_t at = 0; at < table->dropped_count; at++) {
+        size_t *row = &table->dropped[at].row;
+
+        if (*row != HISTORY_NO_ROW)
+            *row = *row < count ? HISTORY_NO_ROW : *row - count;
+    }
+    table->count -= count;
+    table->batch -= count;
+    table->first += count;
+    if (table->count > 0 && count > 0)
+        memmove(table->rows, table->rows + count, table->count * sizeof *table->rows);
+}
+
+static void
+forget_first_gone(struct history_table *table, size_t count)
+{
+    for (size_t at = 0; at < count; at++)
+        map_remove(&table->dropped_keys, store_mix(table->gone[at]), 1);
+    table->gone_count -= count;
+    if (table->gone_count > 0 && count > 0)
+        memmove(table->gone, table->gone + count, table->gone_count * sizeof *table->gone);
+}
+
+void
+history_turn(struct history *history)
+{
+    history->turned = history->batch;
+    for (unsigned index = 0; index < HISTORY_TABLES; index++) {
+        history->table[index].turned = history->table[index].batch;
+        history->table[index].gone_turned = history->table[index].gone_count;
+    }
+}
+
+void
+history_carried(struct history *history, bool all)
+{
+    size_t bytes;
+
+    if (all)
+        history_turn(history);
+    bytes = history->turned;
     for (unsigned index = 0; index < HISTORY_TABLES; index++) {
         struct history_table *table = &history->table[index];
 
-        while (table->gone_count > 0)
-            map_remove(&table->dropped_keys, store_mix(table->gone[--table->gone_count]), 1);
+        forget_first_gone(table, table->gone_turned);
         if (!history->keep)
-            forget_rows(history, index, 0);
+            forget_first(history, index, table->turned);
+        table->turned = table->gone_turned = 0;
     }
-    if (!history->keep)
-        history->batch = history->bytes.size = 0;
+    history->turned = 0;
+    if (history->keep || bytes == 0)
+        return;
+    history->bytes.size -= bytes;
+    history->batch -= bytes;
+    history->bytes_first += bytes;
+    if (history->bytes.size > 0)
+        memmove(history->bytes.data, history->bytes.data + bytes, history->bytes.size);
 }
 
 static void
@@ -291,7 +353,8 @@ table_done(struct history *history, unsigned index)
 
     if (index == HISTORY_INDEX_ANSWER && table->count > table->batch)
         history->last_answer_no = table->rows[table->count - 1].key;
-    table->gone = store_grow(table->gone, &table->gone_room, table->gone_count + table->dropped_count, sizeof *table->gone);
+    table->gone =
+        store_grow(table->gone, &table->gone_room, table->gone_count + table->dropped_count, sizeof *table->gone);
     for (size_t at = 0; at < table->dropped_count; at++)
         table->gone[table->gone_count++] = table->dropped[at].key;
     table->dropped_count = 0;
@@ -305,18 +368,7 @@ history_done(struct history *history, bool waits)
         table_done(history, index);
     history->batch = history->bytes.size;
     if (!waits)
-        forget_waiting(history);
-}
-
-void
-history_carried(struct history *history)
-{
-    bool open = history->bytes.size > history->batch;
-
-    for (unsigned index = 0; index < HISTORY_TABLES; index++)
-        open |= history->table[index].dropped_count > 0;
-    if (!open)
-        forget_waiting(history);
+        history_carried(history, true);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */

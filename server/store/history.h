@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "server/store/bytes.h"
+#include "server/store/kept.h"
 #include "server/store/map.h"
 #include "server/store/store.h"
 
@@ -27,17 +27,9 @@ struct history_kind {
 };
 extern const struct history_kind history_kinds[HISTORY_TABLES]; /* by number - HISTORY_FIRST */
 
-/* Rows are kept one behind the other as the journal's front keeps them (disk_front.c): this, then the row's bytes. */
-struct history_kept {
-    uint32_t table; /* its number */
-    uint32_t size;  /* of the bytes; HISTORY_ROW_GOES: none follow, the row is dropped */
-    uint64_t key;
-};
-#define HISTORY_ROW_GOES UINT32_MAX
-
 struct history_row {
     uint64_t key;
-    size_t at; /* of its bytes in history.bytes */
+    size_t at; /* of its bytes, counted from the first byte ever */
     uint32_t size;
     bool gone; /* dropped since */
 };
@@ -53,6 +45,7 @@ struct history_dropped {
 struct history_table {
     struct history_row *rows; /* in the order in which they came; those that are gone as well */
     size_t count, room;
+    size_t first;                    /* how many have been forgotten before them */
     size_t batch;                    /* the open batch's begin here */
     struct history_dropped *dropped; /* in this batch */
     size_t dropped_count, dropped_room;
@@ -60,16 +53,20 @@ struct history_table {
     /* Of batches that are on the disk but not in LMDB yet: these stay in dropped_keys. */
     uint64_t *gone;
     size_t gone_count, gone_room;
+    size_t turned, gone_turned; /* rows and gone of before the last history_turn */
 };
 
 #define HISTORY_ASKED 64u
 struct history {
     bool keep; /* rows stay in memory after their batch */
     struct history_table table[HISTORY_TABLES];
-    struct bytes bytes; /* of all tables' rows, struct history_kept before each */
+    struct bytes bytes; /* of all tables' rows, kept.h */
     size_t batch;       /* the open batch's begin here */
-    struct map ended;   /* keys of ended reservations do not count up: store_mix(key) -> place in rows and 1; */
+    struct map ended;   /* keys of ended reservations do not count up: store_mix(key) -> place in rows, */
+                        /* counted from the first row ever, and 1 */
     size_t ended_known; /* the rows before this one are in it */
+    size_t bytes_first; /* how many bytes have been forgotten before them */
+    size_t turned;      /* bytes of before the last history_turn */
     struct map answers; /* hash of scope and id -> answer_no */
     struct history_asked {
         uint64_t scope;
@@ -94,7 +91,7 @@ const uint8_t *history_see(struct history *history, unsigned index, uint64_t key
 static inline const uint8_t *
 history_row_bytes(const struct history *history, const struct history_row *row)
 {
-    return history->bytes.data + row->at;
+    return history->bytes.data + (row->at - history->bytes_first);
 }
 /* Fill a row's struct from stored bytes; false when the bytes can't be one. */
 bool history_fill(unsigned index, const void *bytes, size_t size, void *row);
@@ -102,8 +99,10 @@ bool history_fill(unsigned index, const void *bytes, size_t size, void *row);
 void history_undo(struct history *history); /* take the batch's rows back */
 /* The batch is over: forget it and those that wait, or, when LMDB has it not yet, let it wait as well. */
 void history_done(struct history *history, bool waits);
-/* LMDB has all that waited. Rows stay while a batch is open, which is about to be done as well. */
-void history_carried(struct history *history);
+/* What waits now will be carried over before all that comes. Once only, until it is. */
+void history_turn(struct history *history);
+/* LMDB has what had waited at the last history_turn, or all that waits. What the open batch says stays. */
+void history_carried(struct history *history, bool all);
 
 /* The index of answers learns of one that is on the disk, and of one that has gone if it had it. */
 void history_learn_answer(struct history *history, const struct answer_row *answer);

@@ -24,6 +24,7 @@ struct batch_touch {
 };
 struct batch {
     bool open;
+    bool on_its_way; /* to the disk: memory is ahead of it */
     struct batch_touch *touched;
     size_t touched_count, touched_room;
     uint8_t *images;

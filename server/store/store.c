@@ -11,8 +11,10 @@
 #include "server/store/consumer.h"
 #include "server/store/digest.h"
 #include "server/store/disk.h"
+#include "server/store/disk_carry.h"
 #include "server/store/internal.h"
 #include "server/store/memory.h"
+#include "server/store/runner.h"
 
 /* --- opening and closing ---------------------------------------------------------------------- */
 struct store *
@@ -98,10 +100,14 @@ store_close(struct store *store)
 {
     if (store == NULL)
         return;
+    if (store->batch.on_its_way)
+        (void)store_commit_end(store);
     if (store->batch.open)
         store_undo(store);
-    if (store->disk != NULL && store->disk->front.count > 0)
-        (void)disk_idle(store); /* so that store.mdb has it all; the next start would do it as well */
+    if (store->disk != NULL)
+        disk_carry_wait(store);
+    if (store->disk != NULL && front_count(&store->disk->front) > 0)
+        (void)disk_idle(store, false); /* so that store.mdb has it all; the next start would do it as well */
     disk_close(store->disk);
     consumer_close(store->consumer);
     for (unsigned number = 1; number < STORE_RECORD_TABLES; number++)
@@ -203,37 +209,77 @@ store_clear_readers(struct store *store)
 void
 store_undo(struct store *store)
 {
-    assert(store->batch.open);
+    assert(store->batch.open && !store->batch.on_its_way);
     if (store->disk != NULL)
         disk_abort(store);
     store_batch_undo(store);
 }
 
-enum store_outcome
-store_commit(struct store *store, const uint8_t *commands, size_t commands_size)
+/* Memory follows what came of the batch. */
+static enum store_outcome
+settle(struct store *store, enum store_outcome outcome)
 {
-    enum store_outcome outcome = STORE_DONE;
+    store->batch.on_its_way = outcome == STORE_ON_ITS_WAY;
+    if (outcome == STORE_ON_ITS_WAY)
+        return outcome;
+    if (outcome == STORE_DONE) {
+        store->position++;
+        digest_settle(store);
+        history_done(store->history, store->disk != NULL && store->disk->batch_waits);
+        store_batch_over(store);
+        if (store->disk != NULL)
+            disk_batch_over(store);
+    } else {
+        store_batch_undo(store); /* LOST: this memory is as before; whether the disk is, nobody knows */
+    }
+    return outcome;
+}
 
-    assert(store->batch.open);
+static enum store_outcome
+commit(struct store *store, const uint8_t *commands, size_t commands_size, bool waits)
+{
+    assert(store->batch.open && !store->batch.on_its_way);
     if (store->trouble->status != STORE_OK) {
         store_undo(store);
         return STORE_UNDONE;
     }
     stages_lap(store->stages, USHER_STAGE_APPLY);
     digest_of_batch(store);
-    if (store->disk == NULL)
-        digest_of_history(store);
     if (store->disk != NULL)
-        outcome = disk_commit(store, commands, commands_size);
-    if (outcome == STORE_DONE) {
-        store->position++;
-        digest_settle(store);
-        history_done(store->history, store->disk != NULL && store->disk->front.count > 0);
-        store_batch_over(store);
-    } else {
-        store_batch_undo(store); /* LOST: this memory is as before; whether the disk is, nobody knows */
-    }
-    return outcome;
+        return settle(store, disk_commit(store, commands, commands_size, waits));
+    digest_of_history(store);
+    return settle(store, STORE_DONE);
+}
+
+enum store_outcome
+store_commit(struct store *store, const uint8_t *commands, size_t commands_size)
+{
+    return commit(store, commands, commands_size, true);
+}
+
+enum store_outcome
+store_commit_start(struct store *store, const uint8_t *commands, size_t commands_size)
+{
+    return commit(store, commands, commands_size, false);
+}
+
+bool
+store_commit_is_over(struct store *store)
+{
+    return !store->batch.on_its_way || runner_is_done(store->disk->runner);
+}
+
+int
+store_commit_descriptor(const struct store *store)
+{
+    return store->disk == NULL || store->disk->runner == NULL ? -1 : runner_descriptor(store->disk->runner);
+}
+
+enum store_outcome
+store_commit_end(struct store *store)
+{
+    assert(store->batch.on_its_way);
+    return settle(store, disk_commit_end(store));
 }
 
 uint64_t
@@ -246,13 +292,52 @@ bool
 store_idle(struct store *store)
 {
     assert(!store->batch.open);
-    return store->disk != NULL && disk_idle(store);
+    return store->disk != NULL && disk_idle(store, false);
+}
+
+bool
+store_idle_aside(struct store *store)
+{
+    assert(!store->batch.open);
+    return store->disk != NULL && disk_idle(store, true);
+}
+
+void
+store_work_aside(struct store *store)
+{
+    if (store->disk != NULL)
+        disk_work_aside(store->disk);
+}
+
+void
+store_look_aside(struct store *store)
+{
+    if (store->disk != NULL)
+        disk_carry_look(store);
+}
+
+int
+store_aside_descriptor(const struct store *store)
+{
+    return store->disk == NULL || store->disk->carrying->runner == NULL
+               ? -1
+               : runner_descriptor(store->disk->carrying->runner);
 }
 
 bool
 store_is_settled(const struct store *store)
 {
-    return store->disk == NULL || store->disk->front.count == 0;
+    return store->disk == NULL || front_count(&store->disk->front) == 0;
+}
+
+uint64_t
+store_settled_event_no(const struct store *store)
+{
+    const struct house_record *house = store_see_house(store, 0);
+
+    if (!store_is_settled(store))
+        return store->disk->settled_event_no;
+    return house == NULL ? 0 : house->last_event_no;
 }
 
 /* --- history ---------------------------------------------------------------------------------- */

@@ -72,11 +72,22 @@ void store_clear_readers(struct store *store);
 enum store_outcome {
     STORE_DONE,   /* on the disk */
     STORE_UNDONE, /* nothing of it happened, in memory or on the disk; store_fault tells why; the store goes on */
-    STORE_LOST    /* the outcome could not be found out or memory can't be trusted: the process must stop */
+    STORE_LOST,   /* the outcome could not be found out or memory can't be trusted: the process must stop */
+    STORE_ON_ITS_WAY /* of store_commit_start alone: store_commit_end tells */
 };
 /* Make the batch durable: the journal gets {position, stamp, commands, after-images}, the history its rows; and, when
  * it is LMDB's turn, the tables a slice of older changes. commands are kept as they are. The position is the last one + 1. */
 enum store_outcome store_commit(struct store *store, const uint8_t *commands, size_t commands_size);
+/* The same in two steps, so that the owner can do something else while the disk works. Between them memory is ahead of the
+ * disk: no record may be read for anybody, nothing may be changed. store_commit_start may do all of it, and says so by any
+ * other outcome than STORE_ON_ITS_WAY: then there is no second step. */
+enum store_outcome store_commit_start(struct store *store, const uint8_t *commands, size_t commands_size);
+/* Is the batch's way to the disk over? True as well when none is on its way. */
+bool store_commit_is_over(struct store *store);
+/* Readable when it is, until somebody asked. -1 when the store has no such descriptor: it commits in one step. */
+int store_commit_descriptor(const struct store *store);
+/* Wait for it, and bring memory to what came of it: never STORE_ON_ITS_WAY. */
+enum store_outcome store_commit_end(struct store *store);
 /* Take the batch back: records, indexes, counters and dirty marks are as before store_begin. */
 void store_undo(struct store *store);
 
@@ -95,9 +106,21 @@ void store_no_fault(const struct store *store);
 /* Write back a slice in a transaction of its own when nothing else is to do. False when there is nothing left. */
 bool store_idle(struct store *store);
 
+/* From now on threads of the store's own may do what holds up its owner: waiting for the disk after store_commit_start,
+ * carrying over into LMDB what waits before it. Without them, or where the system gives none, the owner does it all. */
+void store_work_aside(struct store *store);
+/* store_idle, which then is only begun: true until it was called in vain. Outside of a batch, or while one is on its way,
+ * store_look_aside takes in what they have done; so does whatever begins a batch or follows. */
+bool store_idle_aside(struct store *store);
+void store_look_aside(struct store *store);
+/* Readable when something was carried over, until somebody looked; -1 for never. */
+int store_aside_descriptor(const struct store *store);
+
 /* Has LMDB every batch, so that who reads it (the history consumer) sees them all? The newest may wait beside it, in
  * store.journal; the next quiet moment brings them over. */
 bool store_is_settled(const struct store *store);
+/* The last event that who reads LMDB is sure to see. */
+uint64_t store_settled_event_no(const struct store *store);
 
 /* --- records: for each row of records.def ---------------------------------------------------------------
  *   const struct user_record *store_see_user(store, user_no)     borrowed, NULL if there is none

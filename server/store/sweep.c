@@ -5,8 +5,8 @@
  *     each commit: the next records of the pass, as they are now -> their tables (or their rows deleted), flags off
  *     pass ended: meta.cut = pass_start; journal rows up to it are deleted, some with each commit
  *
- * A record that changes again before its turn in the pass has both flags; its turn writes what it is then and takes
- * both off. One that changes after its turn gathers for the next pass.
+ * A record that changes again before its turn in the pass has both flags; its turn takes it as it is then and takes
+ * gathering's off; the pass's goes when that is on the disk. One that changes after its turn gathers for the next pass.
  *
  * Several instances share one pass: its start and the key up to which it has come stand in the meta row and change in
  * the transaction that writes the rows, so whoever writes carries it on. Each has marks of its own: at least those of
@@ -322,18 +322,23 @@ sweep_pace(const struct sweep *sweep, uint64_t changed, uint64_t bytes)
 }
 
 /* --- a slice ---------------------------------------------------------------------------------- */
-static int
-write_record(struct disk_rows *rows, const struct table *table, uint64_t key)
+static void
+collect_record(struct store *store, unsigned number, uint64_t key, struct bytes *rows)
 {
+    struct sweep *sweep = &store->disk->sweep;
+    const struct table *table = &store->tables[number];
     uint32_t slot = table_find(table, key);
-    uint64_t check;
+    uint8_t *flags = slot == TABLE_NO_SLOT ? NULL : table_flags(table, slot);
 
-    if (slot == TABLE_NO_SLOT || (*table_flags(table, slot) & rows->disk->sweep.pass_flag) == 0)
-        return 0;
-    if ((*table_flags(table, slot) & TABLE_PRESENT) != 0)
-        return disk_rows_put(rows, table->kind->number, key, table_record(table, slot), table->kind->record_size, 0,
-                             &check);
-    return disk_rows_take(rows, table->kind->number, key, &check); /* or it came and went between two passes */
+    if (flags == NULL || (*flags & sweep->pass_flag) == 0)
+        return;
+    if ((*flags & gathering_flag(sweep)) != 0)
+        sweep->gathered_count--;
+    *flags &= (uint8_t)~gathering_flag(sweep);
+    if ((*flags & TABLE_PRESENT) != 0)
+        kept_add(rows, number, key, table_record(table, slot), table->kind->record_size);
+    else
+        kept_add_gone(rows, number, key);
 }
 
 /* Step over tables without any more keys; false at the end of the pass. */
@@ -348,8 +353,8 @@ slice_has_next(const struct sweep *sweep, struct sweep_slice *slice)
 }
 
 /* Delete journal rows up to meta's cut, some at a time. */
-static int
-cut_journal(struct disk *disk, MDB_txn *txn, const struct disk_meta *meta, uint64_t most)
+int
+sweep_cut(struct disk *disk, MDB_txn *txn, const struct disk_meta *meta, uint64_t most)
 {
     MDB_cursor *cursor;
     MDB_val key, value;
@@ -372,50 +377,53 @@ cut_journal(struct disk *disk, MDB_txn *txn, const struct disk_meta *meta, uint6
     return error == MDB_NOTFOUND ? 0 : error;
 }
 
-/* The next records of the running pass. */
-static int
-write_slice(struct store *store, MDB_txn *txn, struct disk_meta *meta, uint64_t most, struct sweep_slice *slice)
-{
-    const struct sweep *sweep = &store->disk->sweep;
-    struct disk_rows rows = {store->disk, txn, {NULL}};
-    int error = 0;
-
-    while (slice->count < most && slice_has_next(sweep, slice)) {
-        uint64_t key = sweep->pass[slice->table].keys[slice->at];
-
-        error = write_record(&rows, &store->tables[slice->table], key);
-        if (error != 0)
-            break;
-        meta->sweep_table = slice->table;
-        meta->sweep_key = key;
-        slice->at++;
-        slice->count++;
-    }
-    disk_rows_close(&rows);
-    return error;
-}
-
-int
-sweep_write(struct store *store, MDB_txn *txn, struct disk_meta *meta, uint64_t most, uint64_t cut_most,
-            struct sweep_slice *slice)
+void
+sweep_collect(struct store *store, struct disk_meta *meta, uint64_t most, struct bytes *rows, struct sweep_slice *slice)
 {
     struct sweep *sweep = &store->disk->sweep;
     int error;
 
     *slice = (struct sweep_slice){.table = sweep->table, .at = sweep->at};
-    if (sweep->running) {
-        if (!sweep->published)
-            meta->sweep_table = 0;
-        meta->pass_start = sweep->pass_start;
-        error = write_slice(store, txn, meta, most, slice);
-        if (error != 0)
-            return error;
-        if (!slice_has_next(sweep, slice)) {
-            meta->cut = meta->pass_start;
-            meta->pass_start = 0;
-        }
+    rows->size = 0;
+    if (!sweep->running)
+        return;
+    if (!sweep->published)
+        meta->sweep_table = 0;
+    meta->pass_start = sweep->pass_start;
+    while (slice->count < most && slice_has_next(sweep, slice)) {
+        uint64_t key = sweep->pass[slice->table].keys[slice->at];
+
+        collect_record(store, slice->table, key, rows);
+        meta->sweep_table = slice->table;
+        meta->sweep_key = key;
+        slice->at++;
+        slice->count++;
     }
-    return cut_journal(store->disk, txn, meta, cut_most);
+    if (!slice_has_next(sweep, slice)) {
+        meta->cut = meta->pass_start;
+        meta->pass_start = 0;
+    }
+}
+
+/* Nobody kept which of them had changed after the pass began as well: all have, to be on the safe side. */
+void
+sweep_undone(struct store *store, const struct sweep_slice *slice)
+{
+    struct sweep *sweep = &store->disk->sweep;
+    unsigned number = sweep->table;
+
+    if (slice->count == 0)
+        return;
+    for (size_t at = sweep->at; number != slice->table || at != slice->at;) {
+        if (at == sweep->pass[number].count) {
+            number++;
+            at = 0;
+            continue;
+        }
+        uint32_t slot = table_find(&store->tables[number], sweep->pass[number].keys[at++]);
+        if (slot != TABLE_NO_SLOT && (*table_flags(&store->tables[number], slot) & sweep->pass_flag) != 0)
+            sweep_mark(sweep, &store->tables[number], slot, false);
+    }
 }
 
 void
@@ -433,7 +441,7 @@ sweep_done(struct store *store, const struct sweep_slice *slice)
             continue;
         }
         unmark(sweep, &store->tables[sweep->table], sweep->pass[sweep->table].keys[sweep->at++], sweep->pass_flag,
-               TABLE_DIRTY);
+               sweep->pass_flag);
         sweep->written_count++;
     }
     if (sweep->table == STORE_RECORD_TABLES)

@@ -2,6 +2,7 @@
 #ifndef STORE_SWEEP_H
 #define STORE_SWEEP_H
 
+#include "server/store/kept.h"
 #include "server/store/internal.h"
 
 struct sweep_list {
@@ -53,9 +54,14 @@ bool sweep_has_written(const struct disk_meta *meta, uint64_t position, const st
 
 /* How many records a commit should write back that changed `changed` and appended `bytes` to the journal. */
 uint64_t sweep_pace(const struct sweep *sweep, uint64_t changed, uint64_t bytes);
-/* Write up to `most` records back and delete up to `cut_most` journal rows; brings meta up to date. LMDB's error. */
-int sweep_write(struct store *store, MDB_txn *txn, struct disk_meta *meta, uint64_t most, uint64_t cut_most,
-                struct sweep_slice *slice);
+/* Collect up to `most` records, as they are now, for disk_rows_put_all; brings meta up to date. A record that changes from
+ * here on gathers for the next pass. What is collected and comes to nothing is collected again. */
+void sweep_collect(struct store *store, struct disk_meta *meta, uint64_t most, struct bytes *rows,
+                   struct sweep_slice *slice);
+/* Delete up to `most` journal rows that meta's cut has passed. LMDB's error. */
+int sweep_cut(struct disk *disk, MDB_txn *txn, const struct disk_meta *meta, uint64_t most);
+/* The slice is not on the disk. */
+void sweep_undone(struct store *store, const struct sweep_slice *slice);
 /* The slice is on the disk. */
 void sweep_done(struct store *store, const struct sweep_slice *slice);
 /* Is there nothing to write back? */

@@ -16,7 +16,8 @@
  *     PRESENT   held by each instance
  *
  * Who has written and wants to write again waits at NEXT behind the one that waits already: nobody is passed over
- * twice. Both are locks of the open file (F_OFD_SETLKW), so a thread or another descriptor can't give them up. */
+ * twice. The threads of one process do the same by two mutexes, or the history consumer would wait for a loop that gives
+ * the lock up for microseconds alone. Both are locks of the open file (F_OFD_SETLKW), so a thread or another descriptor can't give them up. */
 #define _GNU_SOURCE 1
 #include "server/store/write_lock.h"
 
@@ -44,6 +45,8 @@ write_lock_open(struct write_lock *write_lock)
     int error = pthread_mutex_init(&write_lock->thread, NULL);
 
     assert(error == 0);
+    error = pthread_mutex_init(&write_lock->next, NULL);
+    assert(error == 0);
     write_lock->presence = -1;
 }
 
@@ -53,6 +56,7 @@ write_lock_close(struct write_lock *write_lock)
     if (write_lock->presence >= 0)
         close(write_lock->presence);
     pthread_mutex_destroy(&write_lock->thread);
+    pthread_mutex_destroy(&write_lock->next);
 }
 
 int
@@ -62,7 +66,9 @@ write_lock_take(struct write_lock *write_lock, MDB_env *env)
 
     if (error != 0)
         return error;
+    pthread_mutex_lock(&write_lock->next);
     pthread_mutex_lock(&write_lock->thread);
+    pthread_mutex_unlock(&write_lock->next);
     error = lock(fd, NEXT, F_WRLCK);
     if (error == 0) {
         error = lock(fd, NOW, F_WRLCK);

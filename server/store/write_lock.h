@@ -11,7 +11,7 @@
 #include <lmdb.h>
 
 struct write_lock {
-    pthread_mutex_t thread; /* one of this process at a time */
+    pthread_mutex_t next, thread; /* one of this process at a time, and who is next: the same order as between processes */
     int presence;           /* a descriptor of the data file, which tells that somebody is here; -1 before */
 };
 
