@@ -229,7 +229,7 @@ drain(struct due *due, struct moments *moments)
     const struct store_due *least;
     uint64_t last = 0;
 
-    while ((least = due_least(due, judge_moment, moments)) != NULL) {
+    while ((least = due_least(due, judge_moment, NULL, moments)) != NULL) {
         assert_true(least->due >= last);
         last = least->due;
         moments->due[least->key] = 0;
@@ -263,7 +263,7 @@ due_moments_are_those_of_a_plain_list(void **state)
         for (key = 1; key < 300; key++)
             if (moments.due[key] != 0 && (moments.due[expected] == 0 || moments.due[key] < moments.due[expected]))
                 expected = key;
-        least = due_least(&due, judge_moment, &moments);
+        least = due_least(&due, judge_moment, NULL, &moments);
         assert_non_null(least);
         assert_int_equal(least->due, moments.due[expected]);
         assert_int_equal(least->key, expected);

@@ -7,6 +7,8 @@
 
 #define DUE_STALE_SPARE 64u /* too few to be worth a look */
 #define DUE_LOOKS       3u  /* at entries of the heap for each that is pushed: more than can become stale meanwhile */
+#define DUE_STEPS       2u
+#define DUE_AHEAD       4u /* entries from one step of fetching to the next */
 
 static bool
 due_before(const struct store_due *left, const struct store_due *right)
@@ -85,13 +87,26 @@ due_holds(struct due *due, size_t at, due_judge *judge, void *context)
     return verdict == DUE_TRUE;
 }
 
+/* What the broom comes to soon is fetched meanwhile: entries one after another belong to records all over. */
+static void
+due_fetch(const struct due *due, due_fetcher *fetch, const void *context)
+{
+    for (unsigned step = 1; fetch != NULL && step <= DUE_STEPS; step++) {
+        size_t at = due->broom + (DUE_STEPS + 1 - step) * DUE_AHEAD;
+
+        if (at < due->count)
+            fetch(context, &due->entries[at], step);
+    }
+}
+
 /* Two equal entries may both be true (there and back again); that does no harm. */
 static void
-due_sweep(struct due *due, due_judge *judge, void *context)
+due_sweep(struct due *due, due_judge *judge, due_fetcher *fetch, void *context)
 {
     for (; due->unseen > 0 && due->count > due->live + DUE_STALE_SPARE; due->unseen--) {
         if (due->broom >= due->count)
             due->broom = 0;
+        due_fetch(due, fetch, context);
         if (due_holds(due, due->broom, judge, context))
             due->broom++; /* else what has come in its place is next */
     }
@@ -99,9 +114,9 @@ due_sweep(struct due *due, due_judge *judge, void *context)
 }
 
 const struct store_due *
-due_least(struct due *due, due_judge *judge, void *context)
+due_least(struct due *due, due_judge *judge, due_fetcher *fetch, void *context)
 {
-    due_sweep(due, judge, context);
+    due_sweep(due, judge, fetch, context);
     while (due->count > 0 && !due_holds(due, 0, judge, context))
         continue;
     return due->count > 0 ? &due->entries[0] : NULL;

@@ -25,8 +25,11 @@ enum due_verdict {
 typedef enum due_verdict due_judge(void *context, const struct store_due *entry, struct store_due *instead);
 
 void due_push(struct due *due, struct store_due entry);
-/* The least entry that is true, or NULL. Not to be called while a record is half changed. */
-const struct store_due *due_least(struct due *due, due_judge *judge, void *context);
+/* Steps 1 and 2 of fetching what the judge will look at into the processor's cache, without waiting. */
+typedef void due_fetcher(const void *context, const struct store_due *entry, unsigned step);
+
+/* The least entry that is true, or NULL. Not to be called while a record is half changed. fetch may be NULL. */
+const struct store_due *due_least(struct due *due, due_judge *judge, due_fetcher *fetch, void *context);
 void due_free(struct due *due);
 
 #endif

@@ -47,6 +47,17 @@ date_of(struct indexes *indexes, uint64_t date_no)
     return &indexes->date[date_no];
 }
 
+void
+indexes_fetch_date(const struct indexes *indexes, uint64_t date_no)
+{
+    const char *date = (const char *)&indexes->date[date_no];
+
+    if (date_no >= indexes->date_count)
+        return;
+    __builtin_prefetch(date, 1);
+    __builtin_prefetch(date + sizeof *indexes->date - 1, 1); /* it may lie across two lines */
+}
+
 /* --- ids -------------------------------------------------------------------------------------- */
 /* An id's map (exact, for store_mix is a bijection) and, if wanted, its order. Number 0 is none. */
 static void
@@ -189,7 +200,7 @@ indexes_unsold_until_ms(const struct indexes *indexes, uint64_t queue_no)
 {
     struct unsold_context context = {indexes, queue_no};
     struct queue_index *queue = queue_no < indexes->queue_count ? indexes->queue[queue_no] : NULL;
-    const struct store_due *last = queue == NULL ? NULL : due_least(&queue->unsold, judge_unsold, &context);
+    const struct store_due *last = queue == NULL ? NULL : due_least(&queue->unsold, judge_unsold, NULL, &context);
 
     return last == NULL ? 0 : UINT64_MAX - last->due;
 }

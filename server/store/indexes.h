@@ -53,6 +53,8 @@ void indexes_build(struct indexes *indexes);
 uint64_t indexes_unsold_until_ms(const struct indexes *indexes, uint64_t queue_no);
 /* The position of a ticket's key. */
 uint64_t indexes_position(uint64_t key);
+/* Fetch what is counted of a date into the processor's cache, without waiting. */
+void indexes_fetch_date(const struct indexes *indexes, uint64_t date_no);
 /* The hash of bytes that clients choose. */
 uint64_t indexes_hash(const struct indexes *indexes, const void *bytes, size_t size);
 

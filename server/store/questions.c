@@ -169,12 +169,20 @@ judge_due(void *given, const struct store_due *entry, struct store_due *instead)
     return still ? DUE_TRUE : DUE_STALE;
 }
 
+static void
+fetch_due(const void *given, const struct store_due *entry, unsigned step)
+{
+    const struct due_context *context = given;
+
+    (void)table_fetch(&context->store->tables[entry->table], entry->key, step);
+}
+
 bool
 store_next_due(const struct store *store, uint64_t queue_no, struct store_due *due)
 {
     struct due_context context = {store, queue_no, queue_at(store, queue_no)};
     const struct store_due *least =
-        context.queue == NULL ? NULL : due_least(&context.queue->due, judge_due, &context);
+        context.queue == NULL ? NULL : due_least(&context.queue->due, judge_due, fetch_due, &context);
 
     if (least == NULL)
         return false;

@@ -7,6 +7,8 @@
  * Of a hash with several numbers the first is followed; that it is another's costs only the time. */
 #include "server/store/internal.h"
 
+#define BLOCK_KEY_BITS 16u /* of a block's key, for its index; the date is above */
+
 static const struct map *
 map_of(const struct store *store, unsigned table)
 {
@@ -60,6 +62,8 @@ store_way_on(const struct store *store, struct store_way *way)
         find_number(store, way);
     if (way->table == 0 || way->hashed)
         return way->table != 0;
+    if (way->table == STORE_TABLE_BLOCK && way->step == 0)
+        indexes_fetch_date(store->indexes, way->key >> BLOCK_KEY_BITS);
     way->record = table_fetch(&store->tables[way->table], way->key, way->step++);
     if (way->record != NULL || way->step == TABLE_STEPS)
         way->table = 0;
