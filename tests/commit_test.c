@@ -642,7 +642,7 @@ hints_change_nothing_whatever_is_asked(void **state)
             request.body = body;
             core_hint_begin(house.core, &request, &hint);
             while (core_hint_on(house.core, &hint))
-                assert_true(++steps < 20);
+                assert_true(++steps < CORE_HINT_STEPS);
         }
     }
     assert_int_equal(store_digest_recount(house.store), digest);

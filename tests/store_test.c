@@ -407,7 +407,7 @@ go_whole(const struct store *store, struct store_way way)
     unsigned steps = 1;
 
     while (store_way_on(store, &way))
-        assert_true(++steps < 10);
+        assert_true(++steps < 4);
     return way.record;
 }
 
@@ -433,7 +433,6 @@ a_way_leads_to_its_record_or_nowhere(void **state)
     assert_null(go_whole(store, store_way_to(STORE_TABLE_BLOCK, 10 << 16)));
     assert_null(go_whole(store, store_way_to(STORE_TABLE_USER, 8)));
     assert_null(go_whole(store, store_way_to(STORE_TABLE_USER, UINT64_MAX)));
-    assert_null(go_whole(store, (struct store_way){.table = 0}));
     assert_int_equal(store_read_count(store, STORE_TABLE_USER), reads + 1);
     assert_int_equal(store_digest_recount(store), digest);
 }

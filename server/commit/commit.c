@@ -20,7 +20,8 @@
 #define ORIGIN_USUAL   1u   /* the number of this instance, unless it is told another */
 #define FAULT_RETRY_MS 1000 /* when asking again can help after a failed write */
 
-#define AHEAD       12u /* commands that are read before the one that is applied: as many as steps to what they look at */
+#define AHEAD_STEP  2u /* commands from one step of a hint to the next: time enough for what it has asked for to come */
+#define AHEAD       (CORE_HINT_STEPS * AHEAD_STEP) /* commands that are read before they are applied, with that one */
 #define AHEAD_LEAST 4u  /* of a batch that have something to gain from one another */
 
 /* A command that comes soon; see apply_batch. */
@@ -202,18 +203,19 @@ read_ahead(struct commit *commit, struct batch_reader *reader, uint32_t index)
                            commit->ahead_bodies + index % AHEAD * commit->forms.struct_size_most);
     assert(read);
     ahead->going = commit->batch.count >= AHEAD_LEAST;
+    ahead->hint.user_no = 0;
     if (ahead->going)
         core_hint_begin(commit->core, &ahead->request, &ahead->hint);
 }
 
-/* A step for each that has been read. False when there is none left. */
+/* A step for every so manyeth command from this one on that has been read. False when there is none left. */
 static bool
-look_ahead(struct commit *commit, uint32_t read)
+look_ahead(struct commit *commit, uint32_t from, uint32_t read, uint32_t every)
 {
     bool more = false;
 
-    for (uint32_t i = 0; i < AHEAD && i < read; i++) {
-        struct ahead *ahead = &commit->ahead[i];
+    for (uint32_t i = from; i < read; i += every) {
+        struct ahead *ahead = &commit->ahead[i % AHEAD];
         if (ahead->going)
             ahead->going = core_hint_on(commit->core, &ahead->hint);
         more |= ahead->going;
@@ -222,7 +224,7 @@ look_ahead(struct commit *commit, uint32_t read)
 }
 
 /* Apply every command of the batch and keep the answers. What they look at is in no cache, and each place is found
- * through another; so the next few are read ahead, and before each that is applied they all take a step of their ways.
+ * through another; so the next few are read ahead, and before each that is applied every second takes a step of its ways.
  * All of a batch at once would be too many: the first would have left the cache again when their turn comes.
  * False without memory: the batch must be undone, for a done command without its answer would look like a refusal. */
 static bool
@@ -236,9 +238,12 @@ apply_batch(struct commit *commit)
     for (uint32_t i = 0; i < commit->batch.count; i++) {
         while (read < commit->batch.count && read < i + AHEAD)
             read_ahead(commit, &reader, read++);
-        while (look_ahead(commit, read) && i == 0)
+        while (i == 0 && look_ahead(commit, 0, read, 1)) /* nobody came before the first */
             continue;
-        struct core_answer answer = core_apply(commit->core, &commit->ahead[i % AHEAD].request);
+        look_ahead(commit, i + AHEAD_STEP, read, AHEAD_STEP);
+        struct ahead *ahead = &commit->ahead[i % AHEAD];
+        ahead->request.likely_user_no = ahead->hint.user_no;
+        struct core_answer answer = core_apply(commit->core, &ahead->request);
         struct slot *slot = &commit->slots[i];
         slot->result = answer.result;
         slot->replayed = answer.replayed;

@@ -148,6 +148,17 @@ core_user_at_first_sight(struct core *core, const usher_uuid *uuid)
 }
 
 /* --- the way of a command ------------------------------------------------------------------------------ */
+static uint64_t
+find_asker(const struct core *core, const struct core_request *request)
+{
+    const struct user_record *likely =
+        request->likely_user_no == 0 ? NULL : store_see_user(core->store, request->likely_user_no);
+
+    if (likely != NULL && memcmp(&likely->uuid, &request->asker.user, sizeof likely->uuid) == 0)
+        return likely->user_no;
+    return store_find_user(core->store, &request->asker.user);
+}
+
 static void
 begin(struct core *core, const struct core_request *request)
 {
@@ -158,7 +169,7 @@ begin(struct core *core, const struct core_request *request)
     core->user_no = 0;
     core->paid_by = 0;
     if (request != NULL && !is_nobody(&request->asker.user))
-        core->user_no = store_find_user(core->store, &request->asker.user);
+        core->user_no = find_asker(core, request);
 }
 
 static void

@@ -34,6 +34,7 @@ struct core_request {
     struct core_asker asker;
     uint64_t fingerprint;
     const void *body;
+    uint64_t likely_user_no; /* the asker's, as a hint has found it; 0 when nobody knows */
 };
 
 /* An answer. reply is the struct <name>_reply of the request when result is OK, else a usher_refusal. Token and receipt
@@ -60,15 +61,20 @@ void core_resume(struct core *core, uint64_t down_since_ms, uint64_t now_ms);
 bool core_tick(struct core *core, uint64_t now_ms);
 
 /* What a request will look at comes into the processor's cache, so that it need not wait for it; nothing else happens.
- * One begins and goes on with many requests in turns until there is nothing left to do, and then carries them out. The
- * request must stay where it is meanwhile. */
+ * One begins and goes on with many requests in turns until there is nothing left to do, in CORE_HINT_STEPS at most, and
+ * then carries them out. The request must stay where it is meanwhile. */
+#define CORE_HINT_STEPS 8u
 enum core_hint_way { CORE_HINT_USER, CORE_HINT_TICKET, CORE_HINT_DATE, CORE_HINT_HOLD, CORE_HINT_BLOCK, CORE_HINT_OWNED,
                      CORE_HINT_WAYS };
 struct core_hint {
     struct store_way way[CORE_HINT_WAYS];
+    uint8_t going;   /* a bit for each way that has steps left */
+    uint8_t reached; /* and for each that has just led to a record, from where it goes on elsewhere, */
+    uint8_t leads;   /* which these do */
     const usher_id *id; /* of a command; it is looked for under the user's number */
-    uint64_t user_no;   /* once it is known */
+    uint64_t user_no;   /* once it is known; whose it is has not been looked at */
     uint32_t seat_no;   /* of the date, 0 for any */
+    bool has_ticket, has_date; /* that it asks for */
 };
 void core_hint_begin(const struct core *core, const struct core_request *request, struct core_hint *hint);
 bool core_hint_on(const struct core *core, struct core_hint *hint);

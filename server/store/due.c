@@ -91,8 +91,8 @@ due_holds(struct due *due, size_t at, due_judge *judge, void *context)
 static void
 due_fetch(const struct due *due, due_fetcher *fetch, const void *context)
 {
-    for (unsigned step = 1; fetch != NULL && step <= DUE_STEPS; step++) {
-        size_t at = due->broom + (DUE_STEPS + 1 - step) * DUE_AHEAD;
+    for (unsigned step = 0; fetch != NULL && step < DUE_STEPS; step++) {
+        size_t at = due->broom + (DUE_STEPS - step) * DUE_AHEAD;
 
         if (at < due->count)
             fetch(context, &due->entries[at], step);

@@ -25,7 +25,7 @@ enum due_verdict {
 typedef enum due_verdict due_judge(void *context, const struct store_due *entry, struct store_due *instead);
 
 void due_push(struct due *due, struct store_due entry);
-/* Steps 1 and 2 of fetching what the judge will look at into the processor's cache, without waiting. */
+/* Steps 0 and 1 of fetching what the judge will look at into the processor's cache, without waiting. */
 typedef void due_fetcher(const void *context, const struct store_due *entry, unsigned step);
 
 /* The least entry that is true, or NULL. Not to be called while a record is half changed. fetch may be NULL. */

@@ -257,7 +257,7 @@ size_t store_consumer_rows(const struct store *store, uint64_t user_no, uint64_t
  * read, and a way to what does not exist ends early. No change of the store in between. */
 struct store_way {
     uint64_t key; /* of the record; while it is to be found, the hash under which it is */
-    uint8_t table; /* 0: this is the end */
+    uint8_t table;
     uint8_t step;
     bool hashed;
     const void *record; /* where the way has led to, NULL if nowhere; maybe a removed one */
@@ -265,7 +265,7 @@ struct store_way {
 struct store_way store_way_to(enum store_table table, uint64_t key);
 struct store_way store_way_to_user(const struct store *store, const usher_uuid *uuid);
 struct store_way store_way_to_date(const struct store *store, uint32_t concert_id, uint32_t date_id);
-/* Take the next step; false when there is none. */
+/* Take the next step; false when it was the last. */
 bool store_way_on(const struct store *store, struct store_way *way);
 /* The only step to where an answer is found. */
 void store_fetch_answer(const struct store *store, uint64_t scope, const usher_id *request_id);

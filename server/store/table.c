@@ -227,20 +227,18 @@ fetch_record(const struct table *table, uint64_t value)
 const void *
 table_fetch(const struct table *table, uint64_t key, unsigned step)
 {
-    bool dense = table->kind->dense;
-    uint64_t hash = store_mix(dense ? key / PAGE_KEYS : key);
     const struct table_page *page;
 
-    if (step == 0)
-        map_fetch(&table->map, hash);
-    if (step == 0 || (step == 2 && !dense))
+    if (!table->kind->dense) {
+        if (step > 0)
+            return fetch_record(table, map_get(&table->map, store_mix(key)));
+        map_fetch(&table->map, store_mix(key));
         return NULL;
-    if (!dense)
-        return fetch_record(table, map_get(&table->map, hash));
-    page = (const struct table_page *)(uintptr_t)map_get(&table->map, hash);
+    }
+    page = (const struct table_page *)(uintptr_t)map_get(&table->map, store_mix(key / PAGE_KEYS));
     if (page == NULL)
         return NULL;
-    if (step == 2)
+    if (step > 0)
         return fetch_record(table, page->slot[key % PAGE_KEYS]);
     __builtin_prefetch(&page->slot[key % PAGE_KEYS], 1);
     return NULL;

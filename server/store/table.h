@@ -74,9 +74,9 @@ uint64_t table_key(const struct table *table, uint32_t slot);
 /* The record if there is one, else NULL. */
 const void *table_see(const struct table *table, uint64_t key);
 
-/* Fetch the way to a record into the processor's cache, a step of TABLE_STEPS a call and without waiting: each looks at
- * what the one before has fetched. Returns the record in the step that fetches it, else NULL. */
-#define TABLE_STEPS 3u
+/* Fetch the way to a record into the processor's cache, a step of TABLE_STEPS a call and without waiting: the second looks
+ * at what the first has fetched. Returns the record in the step that fetches it, else NULL. */
+#define TABLE_STEPS 2u
 const void *table_fetch(const struct table *table, uint64_t key, unsigned step);
 
 #endif

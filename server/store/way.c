@@ -1,7 +1,7 @@
 /* way.c: fetches what will be looked at soon into the processor's cache (store.h, ways).
  *
  *     users, dates: hash -> number        the index's place, then the number in it
- *     number -> page -> slot -> record    table_fetch, a step a call
+ *     number -> slot -> record            table_fetch, a step a call
  *
  * A large house does not fit into the cache: each arrow is some 100 ns of waiting for memory when it is taken by itself.
  * Of a hash with several numbers the first is followed; that it is another's costs only the time. */
@@ -36,38 +36,24 @@ store_way_to_date(const struct store *store, uint32_t concert_id, uint32_t date_
         .table = STORE_TABLE_DATE, .hashed = true, .key = store_mix((uint64_t)concert_id << 32 | date_id)};
 }
 
-/* From the hash to the number. */
-static void
-find_number(const struct store *store, struct store_way *way)
-{
-    const struct map *map = map_of(store, way->table);
-
-    if (way->step++ == 0) {
-        map_fetch(map, way->key);
-        return;
-    }
-    way->key = map_get(map, way->key);
-    way->hashed = false;
-    way->step = 0;
-    if (way->key == 0)
-        way->table = 0;
-}
-
 bool
 store_way_on(const struct store *store, struct store_way *way)
 {
-    if (way->table == 0)
-        return false;
-    if (way->hashed)
-        find_number(store, way);
-    if (way->table == 0 || way->hashed)
-        return way->table != 0;
+    if (way->hashed && way->step++ == 0) {
+        map_fetch(map_of(store, way->table), way->key);
+        return true;
+    }
+    if (way->hashed) { /* from the hash to the number, and on */
+        way->key = map_get(map_of(store, way->table), way->key);
+        way->hashed = false;
+        way->step = 0;
+        if (way->key == 0)
+            return false;
+    }
     if (way->table == STORE_TABLE_BLOCK && way->step == 0)
         indexes_fetch_date(store->indexes, way->key >> BLOCK_KEY_BITS);
     way->record = table_fetch(&store->tables[way->table], way->key, way->step++);
-    if (way->record != NULL || way->step == TABLE_STEPS)
-        way->table = 0;
-    return way->table != 0;
+    return way->record == NULL && way->step < TABLE_STEPS;
 }
 
 void
