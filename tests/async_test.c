@@ -77,6 +77,7 @@ a_refusal_is_an_answer(void **state)
 static void
 completions_without_a_callback_are_fetched(void **state)
 {
+    static const usher_refusal none;
     struct desk *desk = desk_start("ping#3: refuse BUSY 5");
     const usher_completion *completion;
     usher_ping_request request;
@@ -104,6 +105,7 @@ completions_without_a_callback_are_fetched(void **state)
         } else {
             assert_int_equal(((const usher_ping_reply *)completion->reply)->echo,
                              (uint64_t *)completion->context - number);
+            assert_memory_equal(&completion->answer->refusal, &none, sizeof none); /* nothing of an earlier one */
         }
         seen++;
     }

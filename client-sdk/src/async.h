@@ -26,6 +26,7 @@
 #define USHER_ADDRESSES_MOST 16
 #define USHER_PLACES_MOST    4 /* endpoints of one host name */
 #define USHER_ERROR_SIZE     512
+#define USHER_CACHE_LINE     64u
 #define USHER_TIMEOUT_MS     5000 /* of a call whose options name none */
 #define USHER_PROBE_MS       2000 /* how long a silent server has to answer the question whether it lives */
 
@@ -158,24 +159,54 @@ struct usher_group {
     struct usher_dues dues;  /* when the others want one */
 };
 
+/* What every turn and call looks at comes first: of hundreds of handles each line of memory counts that isn't read. */
 struct usher_async {
     struct usher_guard *guard; /* its own, or its group's */
-    struct usher_guard own_guard;
     bool in_process, closing;
-    bool usable; /* it was opened whole */
+    bool usable;  /* it was opened whole */
+    bool dirty;   /* something was submitted since this turn looked */
+    bool driven;  /* who submits calls process() at once, and needs no waking */
+    bool signals;
+    bool watch_first;    /* whose turn it is to be sent */
+    bool refusal_stands; /* answer.refusal is not all zero */
+    bool lazy, fail_fast, retry_later, resolves, has_pin;
+    int delivered; /* in this process() */
 
     /* group.c */
     struct usher_group *group; /* NULL: it is alone */
     struct usher_list ready;   /* in group->ready */
     struct usher_due due;      /* in group->dues */
 
+    struct usher_link *link;    /* the present connection, or NULL */
+    struct usher_link *leaving; /* the one before, whose last answers are due, or NULL */
+    uint64_t silent_until_ms;   /* the server is BUSY: nothing is sent before that */
+    uint64_t prompt_ms;         /* when something was last sent outside of process() */
+    unsigned round;             /* rounds since a server last answered */
+
+    /* Calls. */
+    uint32_t flying_count; /* calls in flight */
+    struct usher_list waiting, over;
+    struct usher_table calls;
+    struct usher_dues timer;
+
+    /* Subscriptions. */
+    struct usher_list reopening, open, ended;
+
+    /* Room to work in: a request's struct as the decoder sees it, its bytes; a reply's or push's struct. */
+    void *checked, *reply;
+    uint8_t *wire;
+    size_t wire_size;
+
     /* The options. */
     usher_memory memory;
-    usher_secret secret;
-    usher_key pin;
-    bool has_pin, lazy, fail_fast, retry_later, resolves;
     uint32_t timeout_ms, retry_ms_least, retry_ms_most, heartbeat_ms;
     uint32_t in_flight_max, waiting_max, subscriptions_max;
+
+    usher_answer answer; /* of the completion that is being delivered */
+
+    struct usher_guard own_guard;
+    usher_secret secret;
+    usher_key pin;
     usher_state_callback on_state;
     void *state_context;
     struct usher_address *address;
@@ -190,46 +221,27 @@ struct usher_async {
 
     /* Where to connect next, and when. */
     unsigned endpoint_no, tried; /* tried: endpoints of this round that were of no use */
-    unsigned round;              /* rounds since a server last answered */
     bool move_on;                /* the server at the present address is going away */
     uint64_t connect_at_ms;
-    uint64_t silent_until_ms; /* the server is BUSY: nothing is sent before that */
-    usher_status failure;     /* of the last connection; NOT_SENT while there is nothing worse to say */
-    usher_answer refusal;     /* HELLO_REFUSED: the server's */
+    usher_status failure; /* of the last connection; NOT_SENT while there is nothing worse to say */
+    usher_answer refusal; /* HELLO_REFUSED: the server's */
     char failure_text[USHER_ERROR_SIZE];
-    struct usher_link *link;    /* the present connection, or NULL */
-    struct usher_link *leaving; /* the one before, whose last answers are due, or NULL */
-    struct usher_link *spare;   /* room for a connection, or NULL */
+    struct usher_link *spare; /* room for a connection, or NULL */
     usher_identity identity;
 
-    /* Calls. */
-    struct usher_list waiting, over, fetchable;
-    struct usher_table calls;
-    uint32_t flying_count;         /* calls in flight */
-    struct usher_request *fetched; /* what usher_async_next() gave last */
-    struct usher_dues timer;
+    /* What usher_async_next() gives, and gave last. */
+    struct usher_list fetchable;
+    struct usher_request *fetched;
 
-    /* Subscriptions. */
-    struct usher_list reopening, open, ended;
+    /* Subscriptions by their numbers, and those that are open by what the server calls them. */
     struct usher_table watches;
-    struct usher_watch **bucket; /* those that are open, by subscription */
-    uint32_t bucket_count;       /* 0 or a power of two */
-    bool watch_first;            /* whose turn it is to be sent */
+    struct usher_watch **bucket;
+    uint32_t bucket_count; /* 0 or a power of two */
 
     /* wake.c */
     struct usher_wake wake; /* unused in a group */
-    uint64_t prompt_ms;     /* when something was last sent outside of process() */
-    bool dirty;             /* something was submitted since this turn looked */
-    bool driven;            /* who submits calls process() at once, and needs no waking */
-    bool signals;
     struct usher_signal signal;
 
-    /* Room to work in: a request's struct as the decoder sees it, its bytes; a reply's or push's struct. */
-    void *checked, *reply;
-    uint8_t *wire;
-    size_t wire_size;
-    usher_answer answer; /* of the completion that is being delivered */
-    int delivered;       /* in this process() */
     char error[USHER_ERROR_SIZE];
 };
 

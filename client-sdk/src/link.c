@@ -18,7 +18,6 @@
 #include "client-sdk/src/async.h"
 
 #define LINK_READS_MOST 16 /* of one turn, so that other handles of the loop get theirs */
-#define CACHE_LINE      64u
 #define BUFFER_SHIFTS   32u
 
 /* --- memory ------------------------------------------------------------------------------------------- */
@@ -28,10 +27,11 @@
 static uint8_t *
 buffers_make(struct usher_async *async, struct usher_link *link)
 {
-    size_t shift = ((uintptr_t)async >> 6) % BUFFER_SHIFTS * CACHE_LINE;
+    size_t shift = ((uintptr_t)async >> 6) % BUFFER_SHIFTS * USHER_CACHE_LINE;
 
     /* Not usher_memory_take(): pages of the buffers that are never used shall never be touched. */
-    link->buffers = async->memory.allocate(async->memory.context, BUFFER_SHIFTS * CACHE_LINE + 2 * USHER_FRAME_MAX);
+    link->buffers = async->memory.allocate(async->memory.context,
+                                           BUFFER_SHIFTS * USHER_CACHE_LINE + 2 * USHER_FRAME_MAX);
     if (link->buffers == NULL)
         return NULL;
     link->input = link->buffers + shift;

@@ -33,16 +33,22 @@ unanswered(const struct usher_async *async, const struct usher_request *request)
     return async->failure;
 }
 
-/* The part of the answer that is there whatever happened. */
+/* The part of the answer that is there whatever happened. Room for a refusal takes a kilobyte, which is cleared only after
+ * a refusal. */
 static void
 answer_begin(struct usher_async *async, const struct usher_request *request)
 {
     usher_answer *answer = &async->answer;
 
-    memset(answer, 0, sizeof *answer);
+    if (async->refusal_stands)
+        memset(&answer->refusal, 0, sizeof answer->refusal);
+    async->refusal_stands = false;
     answer->result = USHER_RESULT_NONE;
     answer->opcode = request->opcode;
+    answer->replayed = answer->retryable = 0;
     answer->attempts = request->attempts;
+    answer->stamp_ms = 0;
+    memset(&answer->request_id, 0, sizeof answer->request_id);
     if (is_command(request)) /* every command's body begins with its id */
         memcpy(&answer->request_id, request->body, sizeof answer->request_id);
 }
@@ -354,6 +360,7 @@ usher_request_reply(struct usher_link *link, struct usher_request *request, cons
 
     *error = 0;
     answer_begin(async, request);
+    async->refusal_stands = event->result != USHER_OK;
     if (!usher_session_read(event, reply, &answer->refusal))
         return false;
     answer->result = event->result;
@@ -393,6 +400,7 @@ complete_unanswered(struct usher_async *async, struct usher_request *request)
         async->answer.retryable = refusal->retryable;
         async->answer.stamp_ms = refusal->stamp_ms;
         async->answer.refusal = refusal->refusal;
+        async->refusal_stands = true;
     }
     if (status == USHER_STATUS_ANSWERED) { /* a connection */
         async->answer.result = USHER_OK;

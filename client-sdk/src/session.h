@@ -49,9 +49,6 @@ enum usher_session_phase {
 struct usher_session {
     struct usher_session_setup setup;
     enum usher_session_phase phase;
-    usher_hello_request hello;
-    usher_hello_reply challenge;
-    usher_authenticate_reply self; /* who the connection is, once READY */
     size_t input_begin, input_end;
     size_t output_begin, output_end;
     uint64_t sent;      /* bytes of the stream that usher_session_sent() has taken */
@@ -61,6 +58,9 @@ struct usher_session {
     uint32_t slot_used; /* slots below this one were used before; the others are free, whatever stands in them */
     uint32_t in_flight, in_flight_max;
     bool going_away; /* the server has said that it is stopping */
+    usher_hello_request hello;
+    usher_hello_reply challenge;
+    usher_authenticate_reply self; /* who the connection is, once READY */
 };
 
 enum usher_session_event_kind {
