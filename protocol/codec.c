@@ -220,6 +220,8 @@ encode_other(const usher_field *field, const uint8_t *body, struct encoding *enc
     assert(count <= field->most);
     bytes_put_u16(encoding->fixed, count);
     encoding->fixed += sizeof count;
+    if (count == 0) /* most tokens, once a request is in its one form */
+        return true;
     bytes = count * element_width(field);
     if (bytes > (size_t)(encoding->end - encoding->variable))
         return false;
@@ -308,11 +310,14 @@ static __attribute__((noinline)) bool
 decode_list(const usher_field *field, const uint8_t *fixed, const uint8_t **variable, uint8_t *body)
 {
     uint16_t count = bytes_get_u16(fixed);
-    bool sound = count <= field->most && decode_elements(field, *variable, count, body + field->offset);
 
     memcpy(body + field->count_offset, &count, sizeof count);
+    if (count == 0)
+        return true;
+    if (count > field->most || !decode_elements(field, *variable, count, body + field->offset))
+        return false;
     *variable += count * element_width(field);
-    return sound;
+    return true;
 }
 
 usher_result
