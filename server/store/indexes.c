@@ -315,8 +315,9 @@ change_ticket(struct indexes *indexes, const void *before, const void *after)
     struct queue_index *queue = queue_of(indexes, key >> POSITION_BITS);
     bool waited = old != NULL && old->state == USHER_PLACE_WAITING;
     bool waits = new != NULL &&new->state == USHER_PLACE_WAITING;
-    struct store_due old_due = {old ? ticket_due(old) : 0, STORE_TABLE_TICKET, key};
-    struct store_due new_due = {new ? ticket_due(new) : 0, STORE_TABLE_TICKET, key};
+    bool was_due = old != NULL && !waited, is_due = new != NULL &&!waits; /* by an entry of its own */
+    struct store_due old_due = {was_due ? ticket_due(old) : 0, STORE_TABLE_TICKET, key};
+    struct store_due new_due = {is_due ? ticket_due(new) : 0, STORE_TABLE_TICKET, key};
 
     if (waited != waits)
         change_waiting(queue, indexes_position(key), waits);
@@ -326,7 +327,8 @@ change_ticket(struct indexes *indexes, const void *before, const void *after)
         queue->active_count--;
     if (new != NULL &&new->state == USHER_PLACE_ACTIVE)
         queue->active_count++;
-    change_due(queue, old != NULL && !waited ? &old_due : NULL, new != NULL &&!waits ? &new_due : NULL);
+    if (was_due || is_due)
+        change_due(queue, was_due ? &old_due : NULL, is_due ? &new_due : NULL);
 }
 
 static void
