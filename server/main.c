@@ -472,6 +472,8 @@ main(int argc, char **argv)
     log_set_level(usherd.options.quiet ? LOG_WARNING : usherd.options.verbose ? LOG_DEBUG : LOG_INFO);
     ignore_signals();
     enum usherd_exit code = serve(&usherd);
+    if (usherd.store != NULL)
+        store_wait_aside(usherd.store);
     historian_close(usherd.historian);
     net_close(usherd.net);
     commit_close(usherd.commit);

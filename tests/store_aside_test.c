@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -152,6 +153,32 @@ what_is_carried_over_aside_looks_the_same_at_every_step(void **state)
     assert_int_equal(store_digest(store), store_digest_recount(store));
     store_close(store);
     store_close(twin);
+}
+
+static void *
+step_once(void *store)
+{
+    (void)store_consumer_step(store, 1000);
+    return NULL;
+}
+
+/* X7: while something is carried over its owner has the write lock, and the history consumer waits for it: whoever stops
+ * waits for the one first, and the other comes to its end. */
+static void
+the_history_goes_on_once_what_is_carried_over_was_waited_for(void **state)
+{
+    struct help_random random = {11};
+    struct store *store = open_aside(*state);
+    pthread_t consumer;
+
+    for (unsigned round = 0; round < 20; round++) {
+        assert_int_equal(batch_aside(store, &random), STORE_DONE);
+        assert_true(store_idle_aside(store));
+        assert_int_equal(pthread_create(&consumer, NULL, step_once, store), 0);
+        store_wait_aside(store);
+        assert_int_equal(pthread_join(consumer, NULL), 0);
+    }
+    store_close(store);
 }
 
 /* X3: killed while a half is carried over and the other one filled: what was acknowledged is there, and nothing else.
@@ -344,6 +371,8 @@ main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_runner_does_one_job_after_another),
         cmocka_unit_test_setup_teardown(what_is_carried_over_aside_looks_the_same_at_every_step, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(the_history_goes_on_once_what_is_carried_over_was_waited_for, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(a_kill_while_carrying_loses_nothing, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_failure_while_carrying_loses_nothing, make_folder, remove_folder),

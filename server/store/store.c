@@ -316,6 +316,13 @@ store_look_aside(struct store *store)
         disk_carry_look(store);
 }
 
+void
+store_wait_aside(struct store *store)
+{
+    if (store->disk != NULL)
+        disk_carry_wait(store);
+}
+
 int
 store_aside_descriptor(const struct store *store)
 {

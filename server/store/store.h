@@ -113,6 +113,9 @@ void store_work_aside(struct store *store);
  * store_look_aside takes in what they have done; so does whatever begins a batch or follows. */
 bool store_idle_aside(struct store *store);
 void store_look_aside(struct store *store);
+/* Wait for it and take it in: until then the owner has the write lock, for which the history consumer may be waiting. Who
+ * stops does this before it waits for that one. */
+void store_wait_aside(struct store *store);
 /* Readable when something was carried over, until somebody looked; -1 for never. */
 int store_aside_descriptor(const struct store *store);
 
