@@ -342,9 +342,13 @@ store_settled_event_no(const struct store *store)
 {
     const struct house_record *house = store_see_house(store, 0);
 
-    if (!store_is_settled(store))
-        return store->disk->settled_event_no;
-    return house == NULL ? 0 : house->last_event_no;
+    uint64_t event_no = house == NULL ? 0 : house->last_event_no;
+
+    if (store->disk == NULL)
+        return event_no;
+    if (store_is_settled(store))
+        store->disk->settled_event_no = event_no; /* which it stays when the next batch waits beside LMDB */
+    return store->disk->settled_event_no;
 }
 
 /* --- history ---------------------------------------------------------------------------------- */
