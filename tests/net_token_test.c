@@ -521,6 +521,30 @@ a_token_that_was_issued_needs_no_check_when_it_is_shown(void **state)
     finish(&fixture);
 }
 
+/* A stampede of people who join does not drive out those whose tokens are shown again and again. */
+static void
+tokens_that_are_shown_outlive_many_that_are_issued(void **state)
+{
+    enum { SHOWN = 20, ISSUED = 300 };
+    static usher_join_reply reply[SHOWN];
+    usher_join_reply other;
+    struct fixture fixture;
+    unsigned known = 0;
+    (void)state;
+
+    start(&fixture, "--verify-max", "1", "--roots-max", "64", "--tokens-max", "64", NULL);
+    for (unsigned i = 0; i < SHOWN; i++) {
+        join(&fixture.gateway, 1 + i, &reply[i]);
+        assert_int_equal(place(&fixture.gateway, reply[i].token, reply[i].token_count), USHER_OK);
+    }
+    for (unsigned i = 0; i < ISSUED; i++)
+        join(&fixture.gateway, 1000 + i, &other);
+    for (unsigned i = 0; i < SHOWN; i++)
+        known += place(&fixture.gateway, reply[i].token, reply[i].token_count) == USHER_OK;
+    assert_in_range(known, SHOWN * 8 / 10, SHOWN);
+    finish(&fixture);
+}
+
 /* --- receipts
  * --------------------------------------------------------------------------------------------------------- */
 struct purchase {
@@ -797,6 +821,7 @@ main(int argc, char **argv)
         cmocka_unit_test(tokens_of_unknown_roots_are_checked_only_so_often),
         cmocka_unit_test(many_tokens_that_were_shown_before_are_known_again),
         cmocka_unit_test(a_token_that_was_issued_needs_no_check_when_it_is_shown),
+        cmocka_unit_test(tokens_that_are_shown_outlive_many_that_are_issued),
         cmocka_unit_test(a_purchase_ends_with_a_signed_receipt),
         cmocka_unit_test(a_retried_payment_gets_its_first_answer_with_a_good_receipt),
         cmocka_unit_test(a_receipt_that_is_asked_for_alone_has_an_empty_path),

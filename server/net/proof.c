@@ -10,9 +10,12 @@
  * the signature. Its key is drawn at the start and no mark ever leaves, so nobody outside can aim at a place or find a
  * second token with the same mark. A table takes memory as it fills: whenever there are more marks than buckets one
  * bucket is split into two, the next in turn, so that nobody waits while all are moved. From its bound on a new mark takes
- * the place of another of its bucket, which before that hardly one in a hundred has to. Where a mark stands is anywhere in
- * its table: on pages of the usual size the processor would have to look up most times where that page is, which takes
- * longer than reading it.
+ * the place of another of its bucket, which before that hardly one in a hundred has to.
+ * A token that was issued takes nobody's place: else a million who join would drive out those who are among the seats and
+ * show theirs with each request.
+ *
+ * Where a mark stands is anywhere in its table: on pages of the usual size the processor would have to look up most times
+ * where that page is, which takes longer than reading it.
  * Checks of unknown roots are counted per connection and second, so that made-up tokens cannot take the loop's time. */
 #define _GNU_SOURCE 1 /* MADV_HUGEPAGE */
 #include "server/net/inside.h"
@@ -151,22 +154,29 @@ is_known(const struct marks *marks, const uint8_t mark[MARK_SIZE])
     return false;
 }
 
+/* Put it where nothing is. False when its bucket is full. */
+static bool
+remember_too(struct marks *marks, const uint8_t mark[MARK_SIZE])
+{
+    struct bucket *bucket = bucket_of(marks, mark);
+    int place = 0;
+
+    while (place < BUCKET_SIZE && !sodium_is_zero(bucket->marks[place], MARK_SIZE))
+        place++;
+    if (place == BUCKET_SIZE)
+        return false;
+    memcpy(bucket->marks[place], mark, MARK_SIZE);
+    marks->count++;
+    if (marks->count > marks->bucket_count && marks->bucket_count < marks->bucket_most)
+        split_next(marks);
+    return true;
+}
+
 static void
 remember(struct marks *marks, const uint8_t mark[MARK_SIZE])
 {
-    struct bucket *bucket = bucket_of(marks, mark);
-    uint8_t(*place)[MARK_SIZE] = &bucket->marks[marks->victim++ % BUCKET_SIZE];
-
-    for (int i = 0; i < BUCKET_SIZE; i++) {
-        if (sodium_is_zero(bucket->marks[i], MARK_SIZE)) {
-            place = &bucket->marks[i];
-            marks->count++;
-            break;
-        }
-    }
-    memcpy(*place, mark, MARK_SIZE);
-    if (marks->count > marks->bucket_count && marks->bucket_count < marks->bucket_most)
-        split_next(marks);
+    if (!remember_too(marks, mark))
+        memcpy(bucket_of(marks, mark)->marks[marks->victim++ % BUCKET_SIZE], mark, MARK_SIZE);
 }
 
 void
@@ -184,7 +194,7 @@ proof_remember_token(struct net *net, const uint8_t *token, size_t size)
     uint8_t mark[MARK_SIZE];
 
     crypto_shorthash_siphashx24(mark, token, size, net->known->key);
-    remember(&net->known->tokens, mark);
+    (void)remember_too(&net->known->tokens, mark);
 }
 
 /* Whether this connection may have one more unknown root checked in this second; if not, for how long it can't. */
