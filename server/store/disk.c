@@ -458,8 +458,7 @@ disk_figures(const struct store *store, struct store_figures *figures)
     stat = disk_journal_stat(store);
     figures->journal_count = stat.ms_entries + front_count(&disk->front);
     figures->journal_bytes = (stat.ms_leaf_pages + stat.ms_overflow_pages) * (uint64_t)stat.ms_psize;
-    for (unsigned half = 0; half < 2; half++)
-        figures->journal_bytes += disk->front.half[half].end - disk->front.half[half].begin;
+    figures->journal_bytes += front_bytes(&disk->front);
     figures->dirty_count = sweep_dirty_count(&disk->sweep);
     if (disk->env == NULL || mdb_env_info(disk->env, &info) != 0 || mdb_env_stat(disk->env, &stat) != 0)
         return;

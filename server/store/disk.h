@@ -107,6 +107,7 @@ struct disk {
     } appending;              /* the record that is being written; the runner's meanwhile, like front */
     bool fronting;            /* the open batch goes to the front: the write lock is held, without a transaction */
     uint64_t waiting_changes[2]; /* of records, by what waits in the front's halves */
+    bool batch_aside;         /* the last batch was not waited for: there is a load under which carrying over is worth a thread */
     bool batch_waits;         /* the last batch is in the front; else in LMDB */
     struct disk_carrying *carrying;
     unsigned holds;           /* how often the owner holds the write lock: for its batch, and while it is carried over */

@@ -19,6 +19,9 @@
 
 #define CUT_WITH_COMMIT 64u
 #define CUT_WHEN_IDLE   1024u
+/* Where batches are waited for one by one, this much in the front goes to LMDB with the next one. Beside them it would
+ * take the disk twice as long, and a batch that comes in between would wait for both. */
+#define CARRY_WITH_COMMIT (128u << 10)
 
 /* --- beginning -------------------------------------------------------------------------------- */
 /* A transaction of LMDB. */
@@ -383,7 +386,8 @@ disk_batch_over(struct store *store)
 {
     if (!store->disk->fronting)
         return;
-    disk_carry_consider(store);
+    if (store->disk->batch_aside)
+        disk_carry_consider(store);
     disk_abort(store);
 }
 
@@ -396,6 +400,13 @@ disk_commit_end(struct store *store)
     return end_in_front(store, disk_front_written(store));
 }
 
+/* Is the open batch to take along what waits before it? */
+static bool
+is_carriers_turn(const struct disk *disk)
+{
+    return !disk->batch_aside && !disk->carrying->on && front_bytes(&disk->front) >= CARRY_WITH_COMMIT;
+}
+
 enum store_outcome
 disk_commit(struct store *store, const uint8_t *commands, size_t commands_size, bool waits)
 {
@@ -405,11 +416,12 @@ disk_commit(struct store *store, const uint8_t *commands, size_t commands_size, 
     journal_encode(store, commands, commands_size, &disk->journal_value);
     if (!disk->fronting)
         return commit_in_lmdb(store);
-    front = disk_front_prepare(store);
+    disk->batch_aside = !waits && disk->runner != NULL;
+    front = is_carriers_turn(disk) ? DISK_FRONT_REFUSED : disk_front_prepare(store);
     if (front != DISK_FRONT_DONE)
         return end_in_front(store, front);
     stages_lap(store->stages, USHER_STAGE_WRITE);
-    if (!waits && disk->runner != NULL && runner_start(disk->runner, disk_front_write, disk))
+    if (disk->batch_aside && runner_start(disk->runner, disk_front_write, disk))
         return STORE_ON_ITS_WAY;
     disk_front_write(disk);
     return disk_commit_end(store);

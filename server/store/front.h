@@ -39,9 +39,9 @@ struct front_half {
 };
 
 struct front {
-    int file;       /* -1 while there is none */
-    uint64_t salt;  /* what the checks are seeded with */
-    size_t size;    /* of the file */
+    int file;      /* -1 while there is none */
+    uint64_t salt; /* what the checks are seeded with */
+    size_t size;   /* of the file */
     struct front_half half[2];
     unsigned writing; /* the half that takes the next record; what stands in the other one is older */
     uint8_t *bytes;   /* the file's, as far as records stand in it */
@@ -83,6 +83,12 @@ static inline uint32_t
 front_count(const struct front *front)
 {
     return front->half[0].count + front->half[1].count;
+}
+/* How much they take. */
+static inline size_t
+front_bytes(const struct front *front)
+{
+    return front->half[0].end - front->half[0].begin + front->half[1].end - front->half[1].begin;
 }
 /* Write into the other half from now on, which is empty. */
 void front_turn(struct front *front);
