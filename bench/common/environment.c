@@ -120,7 +120,7 @@ environment_read(const char *folder)
         json_object_set_new(environment, "file_system", json_string(kind));
         json_object_set_new(environment, "device", json_string(source));
     }
-    json_object_set_new(environment, "sync", json_string("LMDB's default: data and meta page synced before each answer"));
+    json_object_set_new(environment, "sync", json_string("on the disk before each answer: O_DSYNC, or LMDB's data and meta page synced"));
     return environment;
 }
 
