@@ -59,20 +59,6 @@ cpu_ms(pid_t pid)
     return (double)run_ns / 1e6;
 }
 
-static double
-resident_bytes(pid_t pid)
-{
-    char path[64];
-    unsigned long pages = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL || fscanf(file, "%*u %lu", &pages) != 1)
-        die("no memory figures");
-    fclose(file);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
-}
-
 static void
 connect_wire(struct wire *wire, const struct server *server)
 {
@@ -273,10 +259,10 @@ measure_places(const struct server *server, struct wire *admin, unsigned subscri
     set_mode(admin, USHER_QUEUE_PAUSED);
     for (unsigned w = 0; w < WIRES; w++)
         connect_wire(&wires[w], server);
-    double before_bytes = resident_bytes(server->pid);
+    double before_bytes = server_resident_bytes(server->pid);
     for (unsigned w = 0; w < WIRES; w++)
         watch_places(&wires[w], w * share, share);
-    double after_bytes = resident_bytes(server->pid);
+    double after_bytes = server_resident_bytes(server->pid);
     printf("places: %u subscriptions of one queue over %u connections; %.0f bytes of memory each, user and ticket "
            "included\n",
            share * WIRES, WIRES, (after_bytes - before_bytes) / (share * WIRES));

@@ -48,3 +48,19 @@ server_stop(struct server *server)
     kill(server->pid, SIGTERM);
     waitpid(server->pid, NULL, 0);
 }
+
+double
+server_resident_bytes(pid_t pid)
+{
+    char path[64];
+    unsigned long pages = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL || fscanf(file, "%*u %lu", &pages) != 1) {
+        fprintf(stderr, "no memory figures\n");
+        exit(1);
+    }
+    fclose(file);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}

@@ -14,4 +14,7 @@ struct server {
 struct server server_start(const char *usherd, const char *data, const char *folder, unsigned number);
 void server_stop(struct server *server);
 
+/* What of a process, that one or one's own, is in memory. */
+double server_resident_bytes(pid_t pid);
+
 #endif

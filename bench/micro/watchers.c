@@ -49,20 +49,6 @@ seconds_of(clockid_t clock)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static double
-resident_bytes(pid_t pid)
-{
-    char path[64];
-    unsigned long pages = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL || fscanf(file, "%*u %lu", &pages) != 1)
-        die("no memory figures");
-    fclose(file);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
-}
-
 /* The allocator of the handles: it counts what it has given out. */
 static void *
 take(void *context, size_t size)
@@ -230,17 +216,17 @@ measure(struct server *server, const char *key)
     usher_client *client = open_house(address, key);
     open_handles(address, key);
     connect_all();
-    double own = resident_bytes(getpid()), servers = resident_bytes(server->pid);
+    double own = server_resident_bytes(getpid()), servers = server_resident_bytes(server->pid);
     size_t bare = taken_bytes;
     watch_all();
     process_until(&snapshots, count);
     printf("%u connections, %" PRIu64 " subscriptions, one thread\n", connections, count);
     printf("a handle:     %zu bytes by its allocator\n", bare / connections);
     printf("subscription: %.0f bytes by its allocator, %.0f of the process, %.0f of the server\n",
-           (double)(taken_bytes - bare) / (double)count, (resident_bytes(getpid()) - own) / (double)count,
-           (resident_bytes(server->pid) - servers) / (double)count);
-    printf("the process:  %.1f MB with all of it, %.1f MB the server\n", resident_bytes(getpid()) / 1e6,
-           resident_bytes(server->pid) / 1e6);
+           (double)(taken_bytes - bare) / (double)count, (server_resident_bytes(getpid()) - own) / (double)count,
+           (server_resident_bytes(server->pid) - servers) / (double)count);
+    printf("the process:  %.1f MB with all of it, %.1f MB the server\n", server_resident_bytes(getpid()) / 1e6,
+           server_resident_bytes(server->pid) / 1e6);
     measure_changes(client, count);
     for (unsigned i = 0; i < connections; i++)
         usher_async_close(handles[i]);

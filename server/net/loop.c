@@ -11,8 +11,8 @@
  *     watch_run               what the subscriptions of all connections have to be told
  *     seal_run                proofs
  *     flush                   every reply and push leaves
- *     finish                  cut the revoked, add the queries' traces and what the history has told to the next batch,
- *                             set the timers
+ *     finish_off              cut the revoked, add the queries' traces and what the history has told to the next
+ *                             batch, set the timers
  *
  * A batch of some size is not waited for: while the disk works, the loop sends what the turn before has answered, and
  * reads what the next turn will carry out. It carries none of that out before the disk has the batch, so memory is

@@ -23,8 +23,8 @@
 #include "server/store/disk_front.h"
 #include "server/store/disk_rows.h"
 
-#define FULL_SHARE                                                                                                     \
-    4u /* a half is carried when this part of it has filled: while that lasts, the other one takes more */
+/* A half is carried when this part of it has filled: while that lasts, the other one takes more. */
+#define FULL_SHARE  4u
 #define CUT_AT_ONCE 1024u /* journal rows that go with it, and twice as many as it brings */
 
 /* On the thread: touches what it is given, a half of the front that nobody writes to, and LMDB. */

@@ -1,10 +1,9 @@
 /* disk_commit.c: a batch on its way to the disk: to the journal's front or into LMDB; and the store's quiet moments.
  *
- *     begin     the write lock; alone on the directory no more than that, else a transaction of LMDB; others are
- *               followed
- *     commit    a record at the front (disk_front.c), on the runner's thread if the owner has something else to do; or
- * a transaction of LMDB with what waits in the front, the batch, a slice of the sweep and the meta row idle      such a
- * transaction without a batch
+ *     begin     the write lock; alone on the directory no more than that, else a transaction of LMDB
+ *     commit    a record at the front (disk_front.c), by the runner if the owner has something else to do;
+ *               or a transaction of LMDB: what waits in the front, the batch, a slice of the sweep, the meta row
+ *     idle      such a transaction without a batch
  *
  * An error before mdb_txn_commit means that nothing was done. After it the outcome is unknown: the environment is
  * closed, opened anew, and the meta row tells. */
