@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 
@@ -21,12 +22,15 @@
 #define BULK_CONNECTIONS   8u
 #define BULK_DEPTH         200u
 #define REASON_STATUS      200u /* reasons from here on are the SDK's statuses */
+#define TOKEN_ROOM         512u /* of a token and its size: the longest has 500 bytes */
 #define TOKEN_SIZE_LIKELY  448u /* of what is fetched ahead: most tokens are as large */
 #define CACHE_LINE         64u
 
+/* In a place of its own for each user, so that where it stands is known without looking: what is looked at first would
+ * have to be waited for. */
 struct token {
-    uint16_t size;
-    uint8_t bytes[];
+    uint16_t size; /* 0: there is none */
+    uint8_t bytes[TOKEN_ROOM - sizeof(uint16_t)];
 };
 
 struct handle {
@@ -54,8 +58,8 @@ struct usher_target {
     struct handle *handle;
     uint32_t handle_count, depth, ready_count;
     struct call *call, *free_call;
-    struct token **token, **line_token; /* of users, and of every stride-th of the line */
-    uint32_t line_stride;
+    struct token *token, *line_token; /* of users, and of every stride-th of the line */
+    uint32_t line_stride, line_token_count;
     char trouble[256]; /* "": none */
 
     /* Of a bulk, instead of the answers to a driver. */
@@ -119,7 +123,21 @@ reason_name(uint32_t reason)
 }
 
 /* --- tokens ------------------------------------------------------------------------------------------- */
-static struct token **
+/* Places for so many, in huge pages where there are any: users are asked about in no order, and in small pages the way to
+ * each token's would have to be looked up in memory first. */
+static struct token *
+token_room(uint32_t count)
+{
+    size_t size = (size_t)count * sizeof(struct token);
+    void *room = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (room == MAP_FAILED)
+        abort();
+    (void)madvise(room, size, MADV_HUGEPAGE); /* else small ones do as well */
+    return room;
+}
+
+static struct token *
 token_place(const struct usher_target *target, bool line, uint32_t user)
 {
     if (!line)
@@ -132,26 +150,20 @@ token_place(const struct usher_target *target, bool line, uint32_t user)
 static void
 keep_token(struct usher_target *target, const struct task *task, const usher_join_reply *reply)
 {
-    struct token **place = token_place(target, task->line, task->user), *token;
+    struct token *place = token_place(target, task->line, task->user);
 
     if (place == NULL)
         return;
-    token = malloc(sizeof *token + reply->token_count);
-    if (token == NULL)
-        abort();
-    token->size = reply->token_count;
-    memcpy(token->bytes, reply->token, reply->token_count);
-    free(*place);
-    *place = token;
+    assert(reply->token_count <= sizeof place->bytes);
+    place->size = reply->token_count;
+    memcpy(place->bytes, reply->token, reply->token_count);
 }
 
-/* The token that a request about the user shows, or NULL. */
+/* Where the token stands that a request about the user shows, or NULL. */
 static const struct token *
 shown_token(const struct usher_target *target, bool line, uint32_t user)
 {
-    struct token **place = token_place(target, line, line ? user - user % target->line_stride : user);
-
-    return place != NULL ? *place : NULL;
+    return token_place(target, line, line ? user - user % target->line_stride : user);
 }
 
 /* Put the user's token into a request; who has none goes without and is refused. */
@@ -160,7 +172,7 @@ show_token(const struct usher_target *target, const struct task *task, uint16_t 
 {
     const struct token *token = shown_token(target, task->line, task->user);
 
-    if (token == NULL)
+    if (token == NULL || token->size == 0)
         return;
     *count = token->size;
     memcpy(bytes, token->bytes, token->size);
@@ -604,19 +616,10 @@ usher_open(const void *where, const struct target_sizes *sizes, target_answer *a
     target->answer = answer;
     target->context = context;
     target->line_stride = sizes->waiting / LINE_TOKENS_MOST + 1;
-    target->token = calloc(sizes->users, sizeof *target->token);
-    target->line_token = calloc(sizes->waiting / target->line_stride + 1, sizeof *target->line_token);
-    if (target->token == NULL || target->line_token == NULL)
-        abort();
+    target->line_token_count = sizes->waiting / target->line_stride + 1;
+    target->token = token_room(sizes->users);
+    target->line_token = token_room(target->line_token_count);
     return target;
-}
-
-static void
-free_tokens(struct token **token, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        free(token[i]);
-    free(token);
 }
 
 static void
@@ -627,8 +630,8 @@ usher_close(void *opaque)
     /* What the handles still call back for is nobody's any more. */
     target->in_bulk = true;
     disconnect(target);
-    free_tokens(target->token, target->sizes.users);
-    free_tokens(target->line_token, target->sizes.waiting / target->line_stride + 1);
+    munmap(target->token, target->sizes.users * sizeof *target->token);
+    munmap(target->line_token, target->line_token_count * sizeof *target->line_token);
     free(target);
 }
 
