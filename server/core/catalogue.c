@@ -3,13 +3,31 @@
  * The cost of a free-seat query is its own date's blocks, one for a date of 50 seats, whatever else the house has. */
 #include "server/core/internal.h"
 
+/* A date where it stands, good until the next put; NULL if there is none. */
+static const struct date_record *
+date_see(const struct core *core, uint32_t concert_id, uint32_t date_id)
+{
+    uint64_t date_no = store_find_date(core->store, concert_id, date_id);
+
+    return date_no == 0 ? NULL : store_see_date(core->store, date_no);
+}
+
+/* Why there is none. */
+static usher_result
+date_missing(const struct core *core, uint32_t concert_id)
+{
+    return store_find_concert(core->store, concert_id) == 0 ? USHER_CONCERT_NOT_FOUND : USHER_DATE_NOT_FOUND;
+}
+
 usher_result
 date_find(struct core *core, uint32_t concert_id, uint32_t date_id, struct date_record *date)
 {
-    if (store_find_concert(core->store, concert_id) == 0)
-        return USHER_CONCERT_NOT_FOUND;
-    uint64_t date_no = store_find_date(core->store, concert_id, date_id);
-    return date_no != 0 && store_get_date(core->store, date_no, date) ? USHER_OK : USHER_DATE_NOT_FOUND;
+    const struct date_record *seen = date_see(core, concert_id, date_id);
+
+    if (seen == NULL)
+        return date_missing(core, concert_id);
+    *date = *seen;
+    return USHER_OK;
 }
 
 struct queue_record
@@ -142,25 +160,24 @@ core_seats(struct core *core, const struct core_request *request, const void *bo
 {
     const usher_seats_request *ask = body;
     usher_seats_reply *reply = out;
-    struct date_record date;
+    const struct date_record *date = date_see(core, ask->concert_id, ask->date_id);
 
-    usher_result result = date_find(core, ask->concert_id, ask->date_id, &date);
-    if (result != USHER_OK)
-        return result;
-    if (core->now_ms >= date.starts_at_ms)
+    if (date == NULL)
+        return date_missing(core, ask->concert_id);
+    if (core->now_ms >= date->starts_at_ms)
         return USHER_DATE_PAST;
-    const struct queue_record queue = queue_of_date(core, &date);
-    uint64_t blocks = (date.seat_count + BLOCK_SEATS - 1) / BLOCK_SEATS;
-    reply->concert_id = date.concert_id;
-    reply->date_id = date.date_id;
-    reply->seat_count = date.seat_count;
+    const struct queue_record *queue = store_see_queue(core->store, date->queue_no);
+    uint64_t blocks = (date->seat_count + BLOCK_SEATS - 1) / BLOCK_SEATS;
+    reply->concert_id = date->concert_id;
+    reply->date_id = date->date_id;
+    reply->seat_count = date->seat_count;
     reply->first_block = ask->first_block;
     for (uint64_t i = ask->first_block; i < blocks; i++) {
         if (reply->free_block_count == sizeof reply->free_block / sizeof *reply->free_block)
             break;
-        const struct block_record *block = store_see_block(core->store, BLOCK_KEY(date.date_no, i));
+        const struct block_record *block = store_see_block(core->store, BLOCK_KEY(date->date_no, i));
         uint64_t free =
-            block_free_now(core, &queue, block) | block_of_channel_now(core, &queue, block, core_channel(request));
+            block_free_now(core, queue, block) | block_of_channel_now(core, queue, block, core_channel(request));
         reply->version += block->version;
         reply->free_count += (uint32_t)__builtin_popcountll(free);
         reply->free_block[reply->free_block_count++] = free;

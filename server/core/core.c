@@ -148,11 +148,24 @@ core_user_at_first_sight(struct core *core, const usher_uuid *uuid)
 }
 
 /* --- the way of a command ------------------------------------------------------------------------------ */
+/* Whose ticket the token names; 0 for nobody's. */
+static uint64_t
+user_of_ticket(const struct core *core, const struct core_asker *asker)
+{
+    uint64_t queue_no = asker->has_token ? store_find_queue(core->store, asker->queue_id) : 0;
+    const struct ticket_record *ticket =
+        queue_no == 0 ? NULL : store_see_ticket(core->store, TICKET_KEY(queue_no, asker->position));
+
+    return ticket == NULL ? 0 : ticket->user_no;
+}
+
+/* A user is found by hash, unless it stands where one would expect it. */
 static uint64_t
 find_asker(const struct core *core, const struct core_request *request)
 {
-    const struct user_record *likely =
-        request->likely_user_no == 0 ? NULL : store_see_user(core->store, request->likely_user_no);
+    uint64_t likely_no =
+        request->likely_user_no != 0 ? request->likely_user_no : user_of_ticket(core, &request->asker);
+    const struct user_record *likely = likely_no == 0 ? NULL : store_see_user(core->store, likely_no);
 
     if (likely != NULL && memcmp(&likely->uuid, &request->asker.user, sizeof likely->uuid) == 0)
         return likely->user_no;
@@ -195,17 +208,15 @@ static usher_result
 check_ticket(struct core *core, const struct core_request *request, const usher_message *message,
              const struct message_hints *hints)
 {
-    struct queue_record queue;
-    struct ticket_record ticket;
     uint64_t queue_no = store_find_queue(core->store, request->asker.queue_id);
+    const struct ticket_record *ticket =
+        queue_no == 0 ? NULL : store_see_ticket(core->store, TICKET_KEY(queue_no, request->asker.position));
 
-    if (queue_no == 0 || !store_get_ticket(core->store, TICKET_KEY(queue_no, request->asker.position), &ticket))
-        return USHER_TOKEN_EXPIRED; /* forgotten long after its end */
-    store_get_queue(core->store, queue_no, &queue);
-    if (ticket.user_no != core->user_no)
+    if (ticket == NULL || ticket->user_no != core->user_no) /* NULL: forgotten long after its end */
         return USHER_TOKEN_EXPIRED;
-    core->ticket = ticket.key;
-    enum usher_place_state state = ticket_state_now(core, &queue, &ticket);
+    const struct queue_record *queue = store_see_queue(core->store, queue_no);
+    core->ticket = ticket->key;
+    enum usher_place_state state = ticket_state_now(core, queue, ticket);
     if (message->token == USHER_TOKEN_NEED_ANY)
         return USHER_OK;
     if (state == USHER_PLACE_USED)
@@ -221,14 +232,14 @@ check_ticket(struct core *core, const struct core_request *request, const usher_
     }
     if (state == USHER_PLACE_WAITING) {
         uint64_t rank = store_rank(core->store, queue_no, request->asker.position);
-        core->refusal.retry_after_ms = queue_next_poll_ms(core, &queue, rank, request->asker.position);
+        core->refusal.retry_after_ms = queue_next_poll_ms(core, queue, rank, request->asker.position);
         return core_refuse_detail(core, USHER_TOKEN_WAITING, rank);
     }
-    if (message->claims && ticket_claim_ms(&ticket) != 0) {
+    if (message->claims && ticket_claim_ms(ticket) != 0) {
         if (core->changing)
-            ticket_claim(core, ticket.key);
+            ticket_claim(core, core->ticket);
         else
-            *core->trace = (core_trace){.queue_id = queue.queue_id, .position = request->asker.position, .claim = 1};
+            *core->trace = (core_trace){.queue_id = queue->queue_id, .position = request->asker.position, .claim = 1};
     }
     return USHER_OK;
 }

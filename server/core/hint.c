@@ -1,7 +1,7 @@
 /* hint.c: what a request will look at, fetched into the processor's cache before it is carried out.
  *
- *     user (by UUID) --> its first hold, its first ticket, the place of the answer to this request id
- *     ticket (by queue and position)
+ *     ticket (by queue and position) --> user
+ *     without a token: user (by UUID)    --> its first hold, its first ticket, the place of the answer to this request id
  *     date (by concert and date)  \
  *     the user's hold -> its date  `--> block of the seat, what the user owns of the date
  *
@@ -42,12 +42,14 @@ core_hint_begin(const struct core *core, const struct core_request *request, str
     hint->id = NULL;
     if (message->kind == USHER_MESSAGE_COMMAND && hints->id_offset != SIZE_MAX)
         hint->id = (const usher_id *)(body + hints->id_offset);
-    if (!is_nobody(&request->asker.user))
-        go(hint, CORE_HINT_USER, store_way_to_user(core->store, &request->asker.user));
     if (request->asker.has_token)
         queue_no = store_find_queue(core->store, request->asker.queue_id);
-    if (queue_no != 0)
+    if (queue_no != 0) {
         go(hint, CORE_HINT_TICKET, store_way_to(STORE_TABLE_TICKET, TICKET_KEY(queue_no, request->asker.position)));
+        hint->leads |= 1u << CORE_HINT_TICKET;
+    } else if (!is_nobody(&request->asker.user)) {
+        go(hint, CORE_HINT_USER, store_way_to_user(core->store, &request->asker.user));
+    }
     hint->has_ticket = queue_no != 0;
     hint->has_date = begin_date(hints, body, &concert_id, &date_id);
     if (hint->has_date)
@@ -73,8 +75,11 @@ on_from_user(const struct core *core, struct core_hint *hint, const struct user_
 static void
 on_to_seat(struct core_hint *hint, uint64_t date_no, uint32_t seat_no)
 {
-    go(hint, CORE_HINT_BLOCK,
-       store_way_to(STORE_TABLE_BLOCK, seat_no == 0 ? BLOCK_KEY(date_no, 0) : SEAT_BLOCK(date_no, seat_no)));
+    struct store_way block =
+        store_way_to(STORE_TABLE_BLOCK, seat_no == 0 ? BLOCK_KEY(date_no, 0) : SEAT_BLOCK(date_no, seat_no));
+
+    block.head = hint->id == NULL; /* who only asks looks at what is free, and whose is what is not stands behind that */
+    go(hint, CORE_HINT_BLOCK, block);
     if (hint->id != NULL && hint->user_no != 0)
         go(hint, CORE_HINT_OWNED, store_way_to(STORE_TABLE_OWNED, OWNED_KEY(hint->user_no, date_no)));
 }
@@ -85,6 +90,8 @@ go_on_from(const struct core *core, struct core_hint *hint, enum core_hint_way w
 {
     const void *record = hint->way[way].record;
 
+    if (way == CORE_HINT_TICKET)
+        go(hint, CORE_HINT_USER, store_way_to(STORE_TABLE_USER, ((const struct ticket_record *)record)->user_no));
     if (way == CORE_HINT_USER)
         on_from_user(core, hint, record);
     if (way == CORE_HINT_DATE)

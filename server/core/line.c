@@ -474,16 +474,14 @@ core_join(struct core *core, const struct core_request *request, const void *bod
 usher_result
 core_place(struct core *core, const struct core_request *request, const void *body, void *out)
 {
-    struct ticket_record ticket;
-    struct queue_record queue;
+    const struct ticket_record *ticket = store_see_ticket(core->store, core->ticket);
+    const struct queue_record *queue = store_see_queue(core->store, TICKET_QUEUE_NO(core->ticket));
 
     (void)body;
-    store_get_ticket(core->store, core->ticket, &ticket);
-    store_get_queue(core->store, TICKET_QUEUE_NO(core->ticket), &queue);
-    describe(core, &queue, &ticket, out);
-    if (wants_renewal(core, &queue, &ticket))
+    describe(core, queue, ticket, out);
+    if (wants_renewal(core, queue, ticket))
         *core->trace =
-            (core_trace){.queue_id = queue.queue_id, .position = request->asker.position, .renew = USHER_FLAG_YES};
+            (core_trace){.queue_id = queue->queue_id, .position = request->asker.position, .renew = USHER_FLAG_YES};
     return USHER_OK;
 }
 

@@ -275,8 +275,21 @@ void gather_run(struct net *net);
 uint32_t gather_count_commands(const struct requests *requests);
 
 /* --- hint.c --- */
-/* Fetch what the turn's queries will look at. No change of the store between this and them but their own. */
-void hint_run(const struct net *net);
+/* The queries of the turn that come next, and how far what they will look at has been fetched. */
+struct hints {
+    const struct net *net;
+    uint32_t read;       /* requests of the turn that were looked at */
+    uint32_t first, end; /* the queries among them that are to come, in a ring */
+    struct hint_ahead {
+        struct core_hint hint;
+        uint32_t index; /* in the turn */
+        bool going;     /* the hint has steps left */
+    } ahead[2 * CORE_HINT_STEPS];
+};
+void hint_begin(struct hints *hints, const struct net *net);
+/* Before each query of the turn, in their order: fetch on for those behind it. No change of the store between two of
+ * them but their own. */
+void hint_before(struct hints *hints, uint32_t index);
 
 /* --- figures.c --- */
 /* Put what this process alone knows into the core's answer. */

@@ -3,7 +3,6 @@
  *     event_base_loop(ONCE)   every ready socket is read; requests climb their ladder and wait in net->taken
  *     gather_run              before a commit: read those who are just asking as well
  *     follow_others           what other instances have committed
- *     hint_run                fetch what queries will look at
  *     answer_early            queries that need not wait for the commit
  *     begin_batch             one batch on its way to the disk
  *     end_batch               its answers
@@ -283,9 +282,11 @@ static void
 carry_out_queries(struct net *net)
 {
     const struct requests *turn = net->turn;
+    struct hints hints;
     uint32_t count = 0;
     uint64_t now_ms = 0;
 
+    hint_begin(&hints, net);
     for (uint32_t i = 0; i < turn->count; i++) {
         const struct pending *pending = &turn->pending[i];
         bool watches = pending->message->kind == USHER_MESSAGE_WATCH;
@@ -293,6 +294,7 @@ carry_out_queries(struct net *net)
             continue;
         if (count++ % CLOCK_EVERY == 0)
             now_ms = net_now(net);
+        hint_before(&hints, i);
         if (is_late(pending, now_ms))
             refuse(pending, USHER_NOT_EXECUTED, 0);
         else if (!net->current)
@@ -402,17 +404,20 @@ static void
 answer_early(struct net *net)
 {
     const struct requests *turn = net->turn;
+    struct hints hints;
     uint32_t count = 0;
     uint64_t now_ms = 0;
 
     if (!net->current)
         return;
+    hint_begin(&hints, net);
     for (uint32_t i = 0; i < turn->count; i++) {
         struct pending *pending = &turn->pending[i];
         if (pending->message->kind != USHER_MESSAGE_QUERY || pending->connection->commands > 0 || pending->answered)
             continue;
         if (count++ % CLOCK_EVERY == 0)
             now_ms = net_now(net);
+        hint_before(&hints, i);
         if (is_late(pending, now_ms))
             refuse(pending, USHER_NOT_EXECUTED, 0);
         else
@@ -478,7 +483,6 @@ begin_turn(struct net *net)
     if (!follow_others(net))
         return false;
     stages_lap(stages, USHER_STAGE_FOLLOW);
-    hint_run(net);
     uint32_t count = gather_count_commands(taken);
     bool waits = count < ASIDE_LEAST || net->stopping;
     if (count > 0)

@@ -174,7 +174,7 @@ fetch_due(const void *given, const struct store_due *entry, unsigned step)
 {
     const struct due_context *context = given;
 
-    (void)table_fetch(&context->store->tables[entry->table], entry->key, step);
+    (void)table_fetch(&context->store->tables[entry->table], entry->key, step, TABLE_FETCH_MOST);
 }
 
 bool

@@ -263,6 +263,7 @@ struct store_way {
     uint8_t table;
     uint8_t step;
     bool hashed;
+    bool head;          /* of the record its first 64 bytes will do */
     const void *record; /* where the way has led to, NULL if nowhere; maybe a removed one */
 };
 struct store_way store_way_to(enum store_table table, uint64_t key);

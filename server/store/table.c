@@ -16,8 +16,6 @@
 #define TABLE_CHUNK_BYTES 262144u
 #define PAGE_KEYS         1024u
 
-#define FETCH_MOST        (10 * STORE_LINE) /* of a record */
-
 /* The page that was asked for last: a command looks at the same few records again and again. */
 struct table_near {
     uint64_t number;
@@ -210,28 +208,29 @@ table_see(const struct table *table, uint64_t key)
 }
 
 static const void *
-fetch_record(const struct table *table, uint64_t value)
+fetch_record(const struct table *table, uint64_t value, size_t most)
 {
+    size_t size = table->kind->record_size < most ? table->kind->record_size : most;
     const uint8_t *record;
 
     if (value == 0)
         return NULL;
     record = table_record(table, (uint32_t)(value - 1));
     __builtin_prefetch(table_flags(table, (uint32_t)(value - 1)), 1);
-    for (size_t at = 0; at < table->kind->record_size && at < FETCH_MOST; at += STORE_LINE)
+    for (size_t at = 0; at < size; at += STORE_LINE)
         __builtin_prefetch(record + at, 1);
-    __builtin_prefetch(record + (table->kind->record_size - 1) % FETCH_MOST, 1); /* it may lie across one more */
+    __builtin_prefetch(record + size - 1, 1); /* it may lie across one more */
     return record;
 }
 
 const void *
-table_fetch(const struct table *table, uint64_t key, unsigned step)
+table_fetch(const struct table *table, uint64_t key, unsigned step, size_t most)
 {
     const struct table_page *page;
 
     if (!table->kind->dense) {
         if (step > 0)
-            return fetch_record(table, map_get(&table->map, store_mix(key)));
+            return fetch_record(table, map_get(&table->map, store_mix(key)), most);
         map_fetch(&table->map, store_mix(key));
         return NULL;
     }
@@ -239,7 +238,7 @@ table_fetch(const struct table *table, uint64_t key, unsigned step)
     if (page == NULL)
         return NULL;
     if (step > 0)
-        return fetch_record(table, page->slot[key % PAGE_KEYS]);
+        return fetch_record(table, page->slot[key % PAGE_KEYS], most);
     __builtin_prefetch(&page->slot[key % PAGE_KEYS], 1);
     return NULL;
 }

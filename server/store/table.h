@@ -75,8 +75,10 @@ uint64_t table_key(const struct table *table, uint32_t slot);
 const void *table_see(const struct table *table, uint64_t key);
 
 /* Fetch the way to a record into the processor's cache, a step of TABLE_STEPS a call and without waiting: the second looks
- * at what the first has fetched. Returns the record in the step that fetches it, else NULL. */
-#define TABLE_STEPS 2u
-const void *table_fetch(const struct table *table, uint64_t key, unsigned step);
+ * at what the first has fetched. Of the record so many bytes come, at most TABLE_FETCH_MOST. Returns it in the step that
+ * fetches it, else NULL. */
+#define TABLE_STEPS      2u
+#define TABLE_FETCH_MOST 640u
+const void *table_fetch(const struct table *table, uint64_t key, unsigned step, size_t most);
 
 #endif

@@ -6,6 +6,7 @@
  * A large house does not fit into the cache: each arrow is some 100 ns of waiting for memory when it is taken by itself.
  * Of a hash with several numbers the first is followed; that it is another's costs only the time. */
 #include "server/store/internal.h"
+#include "server/store/memory.h"
 
 #define BLOCK_KEY_BITS 16u /* of a block's key, for its index; the date is above */
 
@@ -52,7 +53,8 @@ store_way_on(const struct store *store, struct store_way *way)
     }
     if (way->table == STORE_TABLE_BLOCK && way->step == 0)
         indexes_fetch_date(store->indexes, way->key >> BLOCK_KEY_BITS);
-    way->record = table_fetch(&store->tables[way->table], way->key, way->step++);
+    size_t most = way->head ? STORE_LINE : TABLE_FETCH_MOST;
+    way->record = table_fetch(&store->tables[way->table], way->key, way->step++, most);
     return way->record == NULL && way->step < TABLE_STEPS;
 }
 
