@@ -30,13 +30,11 @@ date_find(struct core *core, uint32_t concert_id, uint32_t date_id, struct date_
     return USHER_OK;
 }
 
-struct queue_record
+const struct queue_record *
 queue_of_date(const struct core *core, const struct date_record *date)
 {
-    struct queue_record queue;
-    bool found = store_get_queue(core->store, date->queue_no, &queue);
-    assert(found);
-    (void)found;
+    const struct queue_record *queue = store_see_queue(core->store, date->queue_no);
+    assert(queue != NULL);
     return queue;
 }
 
@@ -48,7 +46,7 @@ core_concerts(struct core *core, const struct core_request *request, const void 
     uint64_t concert_no = store_next_concert(core->store, ask->after_concert_id);
 
     (void)request;
-    reply->version = core->house.catalogue_version;
+    reply->version = core->house->catalogue_version;
     while (concert_no != 0 && reply->concert_count < sizeof reply->concert / sizeof *reply->concert) {
         const struct concert_record *concert = store_see_concert(core->store, concert_no);
         usher_concert_row *row = &reply->concert[reply->concert_count++];
@@ -83,15 +81,15 @@ struct store_counts
 date_counts_now(const struct core *core, const struct date_record *date)
 {
     struct store_counts counts = store_date_counts(core->store, date->date_no);
-    const struct queue_record queue = queue_of_date(core, date);
+    const struct queue_record *queue = queue_of_date(core, date);
 
-    if (counts.held == 0 || !queue_has_backlog(core, &queue))
+    if (counts.held == 0 || !queue_has_backlog(core, queue))
         return counts;
     for (uint64_t i = 0; i * BLOCK_SEATS < date->seat_count; i++) { /* some holds may be over and not swept up yet */
         const struct block_record *block = store_see_block(core->store, BLOCK_KEY(date->date_no, i));
         for (uint64_t left = block->held; left != 0; left &= left - 1) {
             unsigned slot = (unsigned)__builtin_ctzll(left);
-            if (!hold_is_over(core, &queue, store_see_hold(core->store, block->reservation_id[slot])))
+            if (!hold_is_over(core, queue, store_see_hold(core->store, block->reservation_id[slot])))
                 continue;
             counts.held--;
             counts.withheld -= block->blocked >> slot & 1; /* a block that waited for it */
@@ -166,7 +164,7 @@ core_seats(struct core *core, const struct core_request *request, const void *bo
         return date_missing(core, ask->concert_id);
     if (core->now_ms >= date->starts_at_ms)
         return USHER_DATE_PAST;
-    const struct queue_record *queue = store_see_queue(core->store, date->queue_no);
+    const struct queue_record *queue = queue_of_date(core, date);
     uint64_t blocks = (date->seat_count + BLOCK_SEATS - 1) / BLOCK_SEATS;
     reply->concert_id = date->concert_id;
     reply->date_id = date->date_id;

@@ -20,7 +20,7 @@ core_invite(struct core *core, const struct core_request *request, const void *b
     (void)request;
     if (ask->role == USHER_ROLE_NONE || ask->name[0] == '\0')
         return USHER_CATALOGUE_INVALID;
-    if (core->house.last_client_no >= CORE_CLIENTS_MOST)
+    if (core->house->last_client_no >= CORE_CLIENTS_MOST)
         return core_refuse_detail(core, USHER_TOO_MANY, CORE_CLIENTS_MOST);
     if (store_find_code(core->store, &ask->code_hash) != 0)
         return USHER_KEY_IN_USE;
@@ -82,7 +82,7 @@ core_clients(struct core *core, const struct core_request *request, const void *
     uint64_t client_no = (uint64_t)ask->after_client_id + 1;
 
     (void)request;
-    for (; client_no <= core->house.last_client_no; client_no++) {
+    for (; client_no <= core->house->last_client_no; client_no++) {
         const struct client_record *client = store_see_client(core->store, client_no);
         if (reply->client_count == sizeof reply->client / sizeof *reply->client) {
             reply->more = USHER_FLAG_YES;

@@ -113,11 +113,10 @@ static bool
 end_due_of_queue(struct core *core, uint64_t queue_no)
 {
     struct store_due due;
-    struct queue_record queue;
+    const struct queue_record *queue = store_see_queue(core->store, queue_no);
     bool any = false;
 
-    store_get_queue(core->store, queue_no, &queue);
-    while (core->budget > 0 && store_next_due(core->store, queue_no, &due) && queue_is_over(core, &queue, due.due)) {
+    while (core->budget > 0 && store_next_due(core->store, queue_no, &due) && queue_is_over(core, queue, due.due)) {
         core->budget--;
         end_one(core, &due);
         any = true;
@@ -134,8 +133,8 @@ forget_answers(struct core *core)
     bool any = false;
 
     for (uint32_t i = 0; i < ANSWERS_EXPIRED_A_TICK; i++) {
-        uint64_t answer_no = core->house.first_answer_no;
-        if (answer_no > core->house.last_answer_no)
+        uint64_t answer_no = core->house->first_answer_no;
+        if (answer_no > core->house->last_answer_no)
             return any;
         if (core->quiet_answer_no == answer_no && core->quiet_at_ms + keep_ms > core->now_ms)
             return any;
@@ -172,12 +171,12 @@ core_tick_all(struct core *core)
 uint64_t
 core_next_due_ms(const struct core *core, uint64_t now_ms)
 {
-    struct core *self = (struct core *)core; /* only now_ms and the house's copy change */
+    struct core *self = (struct core *)core; /* only now_ms and the way to the house's record change */
     uint64_t next_ms = UINT64_MAX;
     struct store_due due;
 
-    store_get_house(core->store, 0, &self->house);
-    self->now_ms = now_ms > core->house.stamp_ms ? now_ms : core->house.stamp_ms;
+    self->house = store_see_house(core->store, 0);
+    self->now_ms = now_ms > core->house->stamp_ms ? now_ms : core->house->stamp_ms;
     for (uint64_t queue_no = store_first_queue(core->store); queue_no != 0;) {
         const struct queue_record *queue = store_see_queue(core->store, queue_no);
         uint64_t moment_ms = queue_admission_ms(core, queue);
@@ -201,33 +200,30 @@ core_next_due_ms(const struct core *core, uint64_t now_ms)
 void
 core_end_due_of_user(struct core *core, uint64_t user_no)
 {
-    struct user_record user;
-    struct queue_record queue;
     bool again = true;
 
     /* Ending one changes both lists, so begin anew; both are short (HOLDS_PER_USER, one ticket a queue). */
     while (again) {
+        const struct user_record *user = store_see_user(core->store, user_no);
+        uint64_t first_hold = user->first_hold;
         again = false;
-        store_get_user(core->store, user_no, &user);
-        for (uint64_t key = user.first_ticket; key != 0 && !again;) {
-            struct ticket_record ticket;
-            store_get_ticket(core->store, key, &ticket);
-            store_get_queue(core->store, TICKET_QUEUE_NO(key), &queue);
-            if (ticket_state_now(core, &queue, &ticket) == USHER_PLACE_EXPIRED) {
+        for (uint64_t key = user->first_ticket; key != 0 && !again;) {
+            const struct ticket_record *ticket = store_see_ticket(core->store, key);
+            const struct queue_record *queue = store_see_queue(core->store, TICKET_QUEUE_NO(key));
+            if (ticket_state_now(core, queue, ticket) == USHER_PLACE_EXPIRED) {
                 ticket_end(core, key, USHER_PLACE_EXPIRED);
                 again = true;
             }
-            key = again ? 0 : ticket_next(core->store, &ticket);
+            key = again ? 0 : ticket_next(core->store, ticket);
         }
-        for (uint64_t id = user.first_hold; id != 0 && !again;) {
-            struct hold_record hold;
-            store_get_hold(core->store, id, &hold);
-            store_get_queue(core->store, hold.queue_no, &queue);
-            if (hold_is_over(core, &queue, &hold)) {
+        for (uint64_t id = first_hold; id != 0 && !again;) {
+            const struct hold_record *hold = store_see_hold(core->store, id);
+            uint64_t next = hold->next_of_user;
+            if (hold_is_over(core, store_see_queue(core->store, hold->queue_no), hold)) {
                 hold_end(core, id, ENDED_EXPIRED);
                 again = true;
             }
-            id = hold.next_of_user;
+            id = next;
         }
     }
 }

@@ -95,8 +95,7 @@ struct house_record *
 core_house(struct core *core)
 {
     assert(core->changing);
-    core->house_changed = true;
-    return &core->house;
+    return store_change_house(core->store);
 }
 
 usher_result
@@ -176,21 +175,12 @@ static void
 begin(struct core *core, const struct core_request *request)
 {
     memset(&core->refusal, 0, offsetof(usher_refusal, conflict));
-    store_get_house(core->store, 0, &core->house);
-    core->house_changed = false;
+    core->house = store_see_house(core->store, 0);
     core->ticket = 0;
     core->user_no = 0;
     core->paid_by = 0;
     if (request != NULL && !is_nobody(&request->asker.user))
         core->user_no = find_asker(core, request);
-}
-
-static void
-end(struct core *core)
-{
-    if (core->house_changed)
-        store_put_house(core->store, &core->house);
-    core->house_changed = false;
 }
 
 static struct core_answer
@@ -346,7 +336,6 @@ core_apply(struct core *core, const struct core_request *request)
         answer = answer_with(core, message, handler(core, request, request->body, core->reply), false);
     else
         answer = apply_command(core, request, message, &core->hints[index], handler);
-    end(core);
     core->changing = false;
     return answer;
 }
@@ -366,7 +355,7 @@ core_query(struct core *core, const struct core_request *request, uint64_t now_m
     begin(core, request);
     core->changing = false;
     core->trace = trace;
-    core->now_ms = now_ms > core->house.stamp_ms ? now_ms : core->house.stamp_ms;
+    core->now_ms = now_ms > core->house->stamp_ms ? now_ms : core->house->stamp_ms;
     memset(core->reply, 0, message->reply->struct_size);
     if (nobody && core->hints[index].needs_user)
         result = USHER_USER_MISSING;
@@ -384,14 +373,13 @@ void
 core_resume(struct core *core, uint64_t down_since_ms, uint64_t now_ms)
 {
     begin(core, NULL);
-    assert(now_ms >= core->house.stamp_ms);
+    assert(now_ms >= core->house->stamp_ms);
     assert(now_ms <= STORE_STAMP_MOST);
     core->now_ms = now_ms;
     core->changing = true;
     queues_put_off(core, down_since_ms);
     core_emit(core, USHER_EVENT_RESUMED, 0, (struct event_row){.amount = (int64_t)(now_ms - down_since_ms)});
     core_house(core)->stamp_ms = now_ms;
-    end(core);
     core->changing = false;
 }
 
@@ -399,14 +387,13 @@ bool
 core_tick(struct core *core, uint64_t now_ms)
 {
     begin(core, NULL);
-    assert(now_ms >= core->house.stamp_ms); /* X1 */
+    assert(now_ms >= core->house->stamp_ms); /* X1 */
     assert(now_ms <= STORE_STAMP_MOST);
     core->now_ms = now_ms;
     core->changing = true;
     core->budget = (uint32_t)house_policy(core, HOUSE_POLICY_tick_max);
     bool changed = core_tick_all(core);
     core_house(core)->stamp_ms = now_ms;
-    end(core);
     core->changing = false;
     return changed;
 }

@@ -61,13 +61,13 @@ first_cursor(struct core *core, uint64_t after_event_no, uint64_t *event_no)
 {
     *event_no = after_event_no;
     if (after_event_no == 0)
-        *event_no = core->house.first_event_no - 1;
+        *event_no = core->house->first_event_no - 1;
     if (after_event_no == UINT64_MAX)
-        *event_no = core->house.last_event_no;
-    if (*event_no > core->house.last_event_no)
-        return core_refuse_detail(core, USHER_EVENT_NOT_YET, core->house.last_event_no);
-    if (*event_no + 1 < core->house.first_event_no)
-        return core_refuse_detail(core, USHER_EVENTS_LOST, core->house.first_event_no);
+        *event_no = core->house->last_event_no;
+    if (*event_no > core->house->last_event_no)
+        return core_refuse_detail(core, USHER_EVENT_NOT_YET, core->house->last_event_no);
+    if (*event_no + 1 < core->house->first_event_no)
+        return core_refuse_detail(core, USHER_EVENTS_LOST, core->house->first_event_no);
     return USHER_OK;
 }
 
@@ -114,8 +114,8 @@ core_acknowledge(struct core *core, const struct core_request *request, const vo
         return USHER_CONSUMER_NOT_FOUND;
     if (!is_theirs(request, &consumer))
         return USHER_ROLE_REFUSED;
-    if (ask->event_no > core->house.last_event_no)
-        return core_refuse_detail(core, USHER_EVENT_NOT_YET, core->house.last_event_no);
+    if (ask->event_no > core->house->last_event_no)
+        return core_refuse_detail(core, USHER_EVENT_NOT_YET, core->house->last_event_no);
 
     if (ask->event_no > consumer.event_no)
         consumer.event_no = ask->event_no;
@@ -146,12 +146,12 @@ core_consumers(struct core *core, const struct core_request *request, const void
 {
     const usher_consumers_request *ask = body;
     usher_consumers_reply *reply = out;
-    uint64_t first_event_no = core->house.first_event_no;
+    uint64_t first_event_no = core->house->first_event_no;
 
     _Static_assert(sizeof reply->row / sizeof *reply->row >= CORE_CONSUMERS_MOST, "one reply has room for all");
     (void)request;
     reply->first_event_no = first_event_no;
-    reply->last_event_no = core->house.last_event_no;
+    reply->last_event_no = core->house->last_event_no;
     for (uint64_t no = 1; no <= CORE_CONSUMERS_MOST; no++) {
         const struct consumer_record *consumer = store_see_consumer(core->store, no);
         if (consumer == NULL || (ask->consumer[0] != '\0' && strcmp(ask->consumer, consumer->name) != 0))
@@ -199,8 +199,8 @@ core_events(struct core *core, const struct core_request *request, const void *b
     (void)request;
     if (ask->limit != 0 && ask->limit < limit)
         limit = ask->limit;
-    reply->first_event_no = core->house.first_event_no;
-    reply->last_event_no = core->house.last_event_no;
+    reply->first_event_no = core->house->first_event_no;
+    reply->last_event_no = core->house->last_event_no;
     if (ask->consumer[0] != '\0') {
         if (!store_get_consumer(core->store, find_consumer(core, ask->consumer), &consumer))
             return USHER_CONSUMER_NOT_FOUND;
@@ -210,9 +210,9 @@ core_events(struct core *core, const struct core_request *request, const void *b
     reply->after_event_no = after_event_no;
     if (after_event_no == UINT64_MAX)
         return USHER_OK;
-    if (after_event_no + 1 < core->house.first_event_no)
-        return core_refuse_detail(core, USHER_EVENTS_LOST, core->house.first_event_no);
-    for (uint64_t event_no = after_event_no + 1; event_no <= core->house.last_event_no; event_no++) {
+    if (after_event_no + 1 < core->house->first_event_no)
+        return core_refuse_detail(core, USHER_EVENTS_LOST, core->house->first_event_no);
+    for (uint64_t event_no = after_event_no + 1; event_no <= core->house->last_event_no; event_no++) {
         if (reply->event_count == limit || !store_read_event(core->store, event_no, &row))
             break;
         reply->event[reply->event_count++] = event_of(&row);
@@ -230,7 +230,7 @@ events_bytes(const struct house_record *house)
 static bool
 is_past_bound(const struct core *core)
 {
-    return events_bytes(&core->house) > house_policy(core, HOUSE_POLICY_event_bytes_max);
+    return events_bytes(core->house) > house_policy(core, HOUSE_POLICY_event_bytes_max);
 }
 
 /* Up to which event all consumers have acknowledged; UINT64_MAX if there are none. */
@@ -271,9 +271,9 @@ is_old(struct core *core, uint64_t event_no)
 static bool
 oldest_may_go(struct core *core, uint64_t acknowledged)
 {
-    uint64_t event_no = core->house.first_event_no;
+    uint64_t event_no = core->house->first_event_no;
 
-    if (event_no > core->house.last_event_no)
+    if (event_no > core->house->last_event_no)
         return false;
     return is_past_bound(core) || (event_no <= acknowledged && is_old(core, event_no));
 }
@@ -281,17 +281,17 @@ oldest_may_go(struct core *core, uint64_t acknowledged)
 bool
 events_drop(struct core *core)
 {
-    uint64_t most = EVENTS_DROPPED_A_TICK + 2 * (core->house.last_event_no - core->house.tick_event_no);
+    uint64_t most = EVENTS_DROPPED_A_TICK + 2 * (core->house->last_event_no - core->house->tick_event_no);
     uint64_t acknowledged = acknowledged_by_all(core);
     bool any = false;
 
-    while (most-- > 0 && core->house.first_event_no <= core->house.history_event_no &&
+    while (most-- > 0 && core->house->first_event_no <= core->house->history_event_no &&
            oldest_may_go(core, acknowledged)) {
-        store_drop_event(core->store, core->house.first_event_no);
+        store_drop_event(core->store, core->house->first_event_no);
         core_house(core)->first_event_no++;
         any = true;
     }
-    core_house(core)->tick_event_no = core->house.last_event_no;
+    core_house(core)->tick_event_no = core->house->last_event_no;
     return any;
 }
 
@@ -301,21 +301,21 @@ core_history_taken(struct core *core, const struct core_request *request, const 
     uint64_t event_no = ((const usher_history_taken_request *)body)->event_no;
 
     (void)request;
-    if (event_no > core->house.history_event_no && event_no <= core->house.last_event_no)
+    if (event_no > core->house->history_event_no && event_no <= core->house->last_event_no)
         core_house(core)->history_event_no = event_no;
-    ((usher_history_taken_reply *)out)->event_no = core->house.history_event_no;
+    ((usher_history_taken_reply *)out)->event_no = core->house->history_event_no;
     return USHER_OK;
 }
 
 enum core_events_need
 core_events_need(const struct core *core, uint64_t now_ms, uint64_t *event_no)
 {
-    struct core *self = (struct core *)core; /* only now_ms and the house's copy change */
+    struct core *self = (struct core *)core; /* only now_ms and the way to the house's record change */
 
-    store_get_house(core->store, 0, &self->house);
-    self->now_ms = now_ms > core->house.stamp_ms ? now_ms : core->house.stamp_ms;
-    *event_no = core->house.first_event_no;
-    if (core->house.first_event_no <= core->house.history_event_no || !oldest_may_go(self, acknowledged_by_all(self)))
+    self->house = store_see_house(core->store, 0);
+    self->now_ms = now_ms > core->house->stamp_ms ? now_ms : core->house->stamp_ms;
+    *event_no = core->house->first_event_no;
+    if (core->house->first_event_no <= core->house->history_event_no || !oldest_may_go(self, acknowledged_by_all(self)))
         return CORE_EVENTS_AT_EASE;
     return is_past_bound(core) ? CORE_EVENTS_PAST_BOUND : CORE_EVENTS_WAIT;
 }
@@ -323,5 +323,5 @@ core_events_need(const struct core *core, uint64_t now_ms, uint64_t *event_no)
 bool
 events_are_overdue(const struct core *core, uint64_t history_event_no)
 {
-    return is_past_bound(core) && history_event_no < core->house.first_event_no;
+    return is_past_bound(core) && history_event_no < core->house->first_event_no;
 }

@@ -35,8 +35,7 @@ struct core {
     struct store *store;
     uint64_t now_ms;
     bool changing; /* in a batch: due things may be ended and records put */
-    bool house_changed;
-    struct house_record house; /* the working copy of one core_tick or core_apply */
+    const struct house_record *house; /* the store's, as it is now */
     uint32_t budget;           /* due ends and admissions that may still be done */
     uint64_t user_no;          /* of the asker, 0 if it is nobody or not seen yet */
     uint64_t ticket;           /* key of the asker's ticket, 0 without token */
@@ -83,9 +82,9 @@ is_nobody(const usher_uuid *uuid)
 static inline uint64_t
 house_policy(const struct core *core, enum house_policy policy)
 {
-    return core->house.policy[policy];
+    return core->house->policy[policy];
 }
-/* The house's working copy for writing: it is put at the end of the tick or command. */
+/* The house's record for changing. */
 struct house_record *core_house(struct core *core);
 /* The asker's user, made at first sight. */
 uint64_t core_user_at_first_sight(struct core *core, const usher_uuid *uuid);
@@ -220,7 +219,7 @@ uint64_t points_transfer(struct core *core, uint64_t user_no, enum usher_entry_k
 
 /* --- catalogue.c, plan.c --- */
 usher_result date_find(struct core *core, uint32_t concert_id, uint32_t date_id, struct date_record *date);
-struct queue_record queue_of_date(const struct core *core, const struct date_record *date);
+const struct queue_record *queue_of_date(const struct core *core, const struct date_record *date);
 /* The date's seats by state, as they are now: a hold that is due counts as over. */
 struct store_counts date_counts_now(const struct core *core, const struct date_record *date);
 /* The grade of a seat; the plan must have it. */

@@ -69,11 +69,9 @@ void
 ticket_extend(struct core *core, uint64_t key, uint64_t *hold_due)
 {
     struct ticket_record ticket;
-    struct queue_record queue;
 
     store_get_ticket(core->store, key, &ticket);
-    store_get_queue(core->store, TICKET_QUEUE_NO(key), &queue);
-    uint64_t last = last_due(core, &queue, &ticket);
+    uint64_t last = last_due(core, store_see_queue(core->store, TICKET_QUEUE_NO(key)), &ticket);
     if (ticket.end_due > last)
         last = ticket.end_due; /* a policy that was lowered since takes nothing away (Q9) */
     *hold_due = least(*hold_due, last);
@@ -265,31 +263,28 @@ admit_one(struct core *core, struct queue_record *queue, struct ticket_record *t
 uint32_t
 queue_admit(struct core *core, uint64_t queue_no, uint32_t most)
 {
-    struct queue_record queue;
     struct ticket_record ticket;
     uint32_t touched = 0;
 
-    store_get_queue(core->store, queue_no, &queue);
-    if (store_waiting_count(core->store, queue_no) == 0 || queue_sale(core, &queue) != USHER_SALE_OPEN)
+    if (store_waiting_count(core->store, queue_no) == 0 ||
+        queue_sale(core, store_see_queue(core->store, queue_no)) != USHER_SALE_OPEN)
         return 0;
-    bool changed = roll_interval(core, &queue);
-    while (touched < most && core->budget > 0 && has_grant(&queue) && has_room(core, &queue)) {
+    struct queue_record *queue = store_change_queue(core->store, queue_no);
+    roll_interval(core, queue);
+    while (touched < most && core->budget > 0 && has_grant(queue) && has_room(core, queue)) {
         uint64_t position = store_first_waiting(core->store, queue_no);
         if (position == 0)
             break;
         core->budget--;
         touched++;
         store_get_ticket(core->store, TICKET_KEY(queue_no, position), &ticket);
-        bool outlived = queue_is_over(core, &queue, absolute_due(core, &queue, &ticket)); /* by a long freeze */
-        if (outlived || ticket_state_now(core, &queue, &ticket) == USHER_PLACE_EXPIRED) {
+        bool outlived = queue_is_over(core, queue, absolute_due(core, queue, &ticket)); /* by a long freeze */
+        if (outlived || ticket_state_now(core, queue, &ticket) == USHER_PLACE_EXPIRED) {
             ticket_end(core, ticket.key, USHER_PLACE_EXPIRED); /* admission never counts the absent */
             continue;
         }
-        admit_one(core, &queue, &ticket);
-        changed = true;
+        admit_one(core, queue, &ticket);
     }
-    if (changed)
-        store_put_queue(core->store, &queue);
     return touched;
 }
 
@@ -396,17 +391,16 @@ renew(struct core *core, const struct queue_record *queue, struct ticket_record 
 static uint64_t
 take_place(struct core *core, uint64_t queue_no, uint64_t user_no)
 {
-    struct queue_record queue;
+    struct queue_record *queue = store_change_queue(core->store, queue_no);
     struct user_record user;
-    store_get_queue(core->store, queue_no, &queue);
     store_get_user(core->store, user_no, &user);
 
-    bool rolled = roll_interval(core, &queue);
+    bool rolled = roll_interval(core, queue);
     if (rolled || store_waiting_count(core->store, queue_no) == 0) { /* a line that begins measures anew */
-        queue.sample_count = 0;
-        take_sample(&queue, queue.interval_at_ms, queue.admitted_count - queue.interval_admitted);
+        queue->sample_count = 0;
+        take_sample(queue, queue->interval_at_ms, queue->admitted_count - queue->interval_admitted);
     }
-    uint64_t position = ++queue.last_position;
+    uint64_t position = ++queue->last_position;
     assert(TICKET_POSITION(position) == position);
     struct ticket_record ticket = {
         .key = TICKET_KEY(queue_no, position),
@@ -416,10 +410,9 @@ take_place(struct core *core, uint64_t queue_no, uint64_t user_no)
         .token_ms = (uint32_t)house_policy(core, HOUSE_POLICY_token_ms_max),
     };
     set_next(core, &ticket, user.first_ticket);
-    ticket.end_due = least(queue_sale_ms(core, &queue) + queue_policy(&queue, QUEUE_POLICY_waiting_lease_ms),
-                           absolute_due(core, &queue, &ticket));
+    ticket.end_due = least(queue_sale_ms(core, queue) + queue_policy(queue, QUEUE_POLICY_waiting_lease_ms),
+                           absolute_due(core, queue, &ticket));
     store_put_ticket(core->store, &ticket);
-    store_put_queue(core->store, &queue);
     user.first_ticket = ticket.key;
     store_put_user(core->store, &user);
     emit_of_ticket(core, USHER_EVENT_JOINED, &ticket);
@@ -432,7 +425,6 @@ core_join(struct core *core, const struct core_request *request, const void *bod
 {
     const usher_join_request *ask = body;
     usher_join_reply *reply = out;
-    struct queue_record queue;
     struct ticket_record ticket;
     usher_place_reply place;
     uint64_t queue_no = store_find_queue(core->store, ask->queue_id);
@@ -440,18 +432,17 @@ core_join(struct core *core, const struct core_request *request, const void *bod
     (void)request;
     if (queue_no == 0)
         return USHER_QUEUE_NOT_FOUND;
-    store_get_queue(core->store, queue_no, &queue);
+    const struct queue_record *queue = store_see_queue(core->store, queue_no);
     uint64_t key = find_live(core, core->user_no, queue_no);
-    if (key == 0 && is_sold_out(core, &queue))
+    if (key == 0 && is_sold_out(core, queue))
         return USHER_SOLD_OUT; /* Q10: a definite answer, and no number is taken */
 
     if (key == 0)
         key = take_place(core, queue_no, core->user_no);
     store_get_ticket(core->store, key, &ticket);
-    store_get_queue(core->store, queue_no, &queue);
-    if (wants_renewal(core, &queue, &ticket))
-        renew(core, &queue, &ticket);
-    describe(core, &queue, &ticket, &place);
+    if (wants_renewal(core, queue, &ticket))
+        renew(core, queue, &ticket);
+    describe(core, queue, &ticket, &place);
     *reply = (usher_join_reply){.queue_id = place.queue_id,
                                 .state = place.state,
                                 .sale = place.sale,
@@ -513,17 +504,16 @@ core_touch(struct core *core, const struct core_request *request, const void *bo
     const usher_touch_request *ask = body;
     usher_touch_reply *reply = out;
     struct ticket_record ticket;
-    struct queue_record queue;
     uint64_t queue_no = store_find_queue(core->store, ask->queue_id);
 
     (void)request;
     if (queue_no == 0 || !store_get_ticket(core->store, TICKET_KEY(queue_no, ask->position), &ticket))
         return USHER_OK;
-    store_get_queue(core->store, queue_no, &queue);
-    enum usher_place_state state = ticket_state_now(core, &queue, &ticket);
+    const struct queue_record *queue = store_see_queue(core->store, queue_no);
+    enum usher_place_state state = ticket_state_now(core, queue, &ticket);
     reply->touched = state == USHER_PLACE_WAITING || state == USHER_PLACE_ACTIVE;
-    if (ask->renew && wants_renewal(core, &queue, &ticket))
-        renew(core, &queue, &ticket);
+    if (ask->renew && wants_renewal(core, queue, &ticket))
+        renew(core, queue, &ticket);
     if (ask->claim && state == USHER_PLACE_ACTIVE && ticket_claim_ms(&ticket) != 0)
         ticket_claim(core, ticket.key);
     return USHER_OK;

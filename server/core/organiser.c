@@ -25,7 +25,7 @@ core_put_queue(struct core *core, const struct core_request *request, const void
     if (ask->name[0] == '\0')
         return USHER_CATALOGUE_INVALID;
     if (queue_no == 0) {
-        if (core->house.last_queue_no >= CORE_QUEUES_MOST)
+        if (core->house->last_queue_no >= CORE_QUEUES_MOST)
             return core_refuse_detail(core, USHER_TOO_MANY, CORE_QUEUES_MOST);
         queue.queue_no = ++core_house(core)->last_queue_no;
         queue.queue_id = ask->queue_id;
@@ -143,12 +143,12 @@ core_block(struct core *core, const struct core_request *request, const void *bo
     if (first != USHER_OK)
         return first;
 
-    const struct queue_record queue = queue_of_date(core, &date);
+    const struct queue_record *queue = queue_of_date(core, &date);
     for (uint32_t i = 0; i < ask->seat_count; i++) {
         uint32_t seat_no = ask->seat[i];
         struct note_record note = {.key = NOTE_KEY(date.date_no, seat_no), .channel = ask->channel};
         memcpy(note.reason, ask->reason, sizeof note.reason);
-        seat_end_due(core, &queue, date.date_no, seat_no);
+        seat_end_due(core, queue, date.date_no, seat_no);
         store_get_block(core->store, SEAT_BLOCK(date.date_no, seat_no), &block);
         bool forced = ask->force && block.held & SEAT_BIT(seat_no);
         if (forced) {

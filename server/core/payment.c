@@ -146,9 +146,13 @@ core_pay(struct core *core, const struct core_request *request, const void *body
     const usher_pay_request *ask = body;
     usher_pay_reply *reply = out;
     struct hold_record hold[PAYMENT_SEATS_MOST];
-    struct payment_row payment = {.at_ms = core->now_ms, .user_no = (uint32_t)core->user_no, .ticket = core->ticket};
+    struct payment_row payment; /* its seats are filled in one by one, and no more of them are looked at */
 
     (void)request;
+    memset(&payment, 0, offsetof(struct payment_row, seat));
+    payment.at_ms = core->now_ms;
+    payment.user_no = (uint32_t)core->user_no;
+    payment.ticket = core->ticket;
     usher_result result = check_pay(core, ask, hold, &payment.amount);
     if (result != USHER_OK)
         return result;

@@ -93,8 +93,8 @@ core_ledger(struct core *core, const struct core_request *request, const void *b
     if (!of_house && user_no == 0)
         return USHER_USER_NOT_FOUND;
     const struct user_record *user = of_house ? NULL : store_see_user(core->store, user_no);
-    reply->balance = of_house ? core->house.top_ups + core->house.sales : user->balance;
-    uint64_t entry_no = of_house ? core->house.last_entry_no : user->last_entry_no;
+    reply->balance = of_house ? core->house->top_ups + core->house->sales : user->balance;
+    uint64_t entry_no = of_house ? core->house->last_entry_no : user->last_entry_no;
     if (ask->before_entry_no != 0 && entry_no >= ask->before_entry_no) {
         /* A page begins where the last one ended: that entry knows its predecessor. */
         if (!store_read_entry(core->store, ask->before_entry_no, &row) || (!of_house && row.user_no != user_no))

@@ -44,7 +44,7 @@ is_consistent(const uint64_t *house, const uint64_t *queue)
 bool
 queue_fits(const struct core *core, const struct queue_record *queue)
 {
-    return is_consistent(core->house.policy, queue->policy);
+    return is_consistent(core->house->policy, queue->policy);
 }
 
 static const struct policy *
@@ -75,7 +75,7 @@ set_of_house(struct core *core, const usher_set_policy_request *ask, uint64_t *b
         return result;
     size_t index = (size_t)(policy - house_policies);
     uint64_t wanted[HOUSE_POLICY_ROOM];
-    memcpy(wanted, core->house.policy, sizeof wanted);
+    memcpy(wanted, core->house->policy, sizeof wanted);
     wanted[index] = ask->value;
     for (uint64_t queue_no = store_first_queue(core->store); queue_no != 0;) {
         const struct queue_record *queue = store_see_queue(core->store, queue_no);
@@ -83,7 +83,7 @@ set_of_house(struct core *core, const usher_set_policy_request *ask, uint64_t *b
             return core_refuse_detail(core, USHER_POLICY_CONFLICT, queue->queue_id);
         queue_no = store_next_queue(core->store, queue->queue_id);
     }
-    *before = core->house.policy[index];
+    *before = core->house->policy[index];
     core_house(core)->policy[index] = ask->value;
     core_emit(core, USHER_EVENT_POLICY_CHANGED, 0, (struct event_row){0});
     return USHER_OK;
@@ -131,7 +131,7 @@ core_policies(struct core *core, const struct core_request *request, const void 
     usher_policies_reply *reply = out;
     const struct policy *policies = ask->of_queue ? queue_policies : house_policies;
     size_t count = ask->of_queue ? QUEUE_POLICY_COUNT : HOUSE_POLICY_COUNT;
-    const uint64_t *value = core->house.policy;
+    const uint64_t *value = core->house->policy;
 
     (void)request;
     if (ask->of_queue) {

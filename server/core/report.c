@@ -53,7 +53,7 @@ core_info(struct core *core, const struct core_request *request, const void *bod
 {
     const usher_info_request *ask = body;
     usher_info_reply *reply = out;
-    const struct house_record *house = &core->house;
+    const struct house_record *house = core->house;
     struct store_counts counts = store_house_counts(core->store);
     struct store_figures figures = store_figures(core->store);
     uint64_t history_event_no = store_consumer_cursor(core->store);

@@ -447,13 +447,13 @@ core_reserve(struct core *core, const struct core_request *request, const void *
     usher_result result = date_find(core, ask->concert_id, ask->date_id, &date);
     if (result != USHER_OK)
         return result;
-    struct queue_record queue = queue_of_date(core, &date);
+    const struct queue_record *queue = queue_of_date(core, &date);
     struct seat_wish wish = {.date = &date,
-                             .queue = &queue,
+                             .queue = queue,
                              .seat = ask->seat,
                              .seat_count = ask->seat_count,
                              .channel = core_channel(request)};
-    result = date_on_sale(core, &date, &queue);
+    result = date_on_sale(core, &date, queue);
     if (result == USHER_OK)
         result = seats_check(core, &wish);
     if (result != USHER_OK)
@@ -489,9 +489,9 @@ core_reserve_best(struct core *core, const struct core_request *request, const v
     usher_result result = date_find(core, ask->concert_id, ask->date_id, &date);
     if (result != USHER_OK)
         return result;
-    struct queue_record queue = queue_of_date(core, &date);
-    struct seat_wish wish = {.date = &date, .queue = &queue, .seat = seat, .seat_count = ask->count};
-    result = date_on_sale(core, &date, &queue);
+    const struct queue_record *queue = queue_of_date(core, &date);
+    struct seat_wish wish = {.date = &date, .queue = queue, .seat = seat, .seat_count = ask->count};
+    result = date_on_sale(core, &date, queue);
     if (result != USHER_OK)
         return result;
     result = date_left(core, &date);
@@ -503,7 +503,7 @@ core_reserve_best(struct core *core, const struct core_request *request, const v
         return core_refuse_detail(core, USHER_SEATS_PER_REQUEST, most);
     result = check_limits(core, &wish, ask->count);
     if (result == USHER_OK)
-        result = best_seats(core, &date, &queue, ask->count, ask->grade, ask->together, seat);
+        result = best_seats(core, &date, queue, ask->count, ask->grade, ask->together, seat);
     if (result == USHER_OK)
         result = seats_check(core, &wish);
     if (result != USHER_OK)
@@ -533,16 +533,13 @@ reservation_gone(struct core *core, uint64_t reservation_id)
 usher_result
 reservation_find(struct core *core, uint64_t reservation_id, struct hold_record *hold)
 {
-    struct queue_record queue;
-
     if (!store_get_hold(core->store, reservation_id, hold))
         return reservation_gone(core, reservation_id);
     if (hold->user_no != core->user_no)
         return USHER_NOT_YOURS; /* never whose (H6) */
     if (core->ticket != 0 && hold->queue_no != TICKET_QUEUE_NO(core->ticket))
         return USHER_TOKEN_OTHER_QUEUE;
-    store_get_queue(core->store, hold->queue_no, &queue);
-    return hold_is_over(core, &queue, hold) ? USHER_HOLD_EXPIRED : USHER_OK;
+    return hold_is_over(core, store_see_queue(core->store, hold->queue_no), hold) ? USHER_HOLD_EXPIRED : USHER_OK;
 }
 
 usher_result
@@ -591,11 +588,11 @@ core_swap(struct core *core, const struct core_request *request, const void *bod
     usher_result result = date_find(core, ask->concert_id, ask->date_id, &date);
     if (result != USHER_OK)
         return result;
-    struct queue_record queue = queue_of_date(core, &date);
+    const struct queue_record *queue = queue_of_date(core, &date);
     usher_result first = USHER_OK;
     for (uint32_t i = 0; i < ask->reservation_count; i++) {
         result = reservation_find(core, ask->reservation[i], &hold);
-        if (result == USHER_OK && hold.queue_no != queue.queue_no)
+        if (result == USHER_OK && hold.queue_no != queue->queue_no)
             result = USHER_TOKEN_OTHER_QUEUE; /* a deadline of one queue's clock means nothing in another's */
         first = result_first(first, result);
         if (result == USHER_OK && hold.end_due < end_due)
@@ -603,13 +600,13 @@ core_swap(struct core *core, const struct core_request *request, const void *bod
     }
     if (first == USHER_TOKEN_OTHER_QUEUE)
         return first;
-    result = date_on_sale(core, &date, &queue);
+    result = date_on_sale(core, &date, queue);
     if (result != USHER_OK)
         return result;
     if (ask->reservation_count == 0)
         return USHER_SEATS_NONE;
     struct seat_wish wish = {.date = &date,
-                             .queue = &queue,
+                             .queue = queue,
                              .seat = ask->seat,
                              .seat_count = ask->seat_count,
                              .giving_up = ask->reservation,
@@ -635,7 +632,6 @@ core_holds(struct core *core, const struct core_request *request, const void *bo
 {
     usher_holds_reply *reply = out;
     struct hold_record hold;
-    struct queue_record queue;
 
     (void)request;
     (void)body;
@@ -643,8 +639,7 @@ core_holds(struct core *core, const struct core_request *request, const void *bo
         return USHER_OK;
     for (uint64_t id = store_see_user(core->store, core->user_no)->first_hold; id != 0; id = hold.next_of_user) {
         store_get_hold(core->store, id, &hold);
-        store_get_queue(core->store, hold.queue_no, &queue);
-        if (!hold_is_over(core, &queue, &hold))
+        if (!hold_is_over(core, store_see_queue(core->store, hold.queue_no), &hold))
             hold_describe(core, &hold, &reply->hold[reply->hold_count++]);
     }
     return USHER_OK;

@@ -158,10 +158,11 @@ is_known(const struct marks *marks, const uint8_t mark[MARK_SIZE])
 static bool
 remember_too(struct marks *marks, const uint8_t mark[MARK_SIZE])
 {
+    static const uint8_t none[MARK_SIZE];
     struct bucket *bucket = bucket_of(marks, mark);
     int place = 0;
 
-    while (place < BUCKET_SIZE && !sodium_is_zero(bucket->marks[place], MARK_SIZE))
+    while (place < BUCKET_SIZE && memcmp(bucket->marks[place], none, MARK_SIZE) != 0)
         place++;
     if (place == BUCKET_SIZE)
         return false;

@@ -12,60 +12,77 @@
 #include "server/store/memory.h"
 
 static void
-touch(struct store *store, struct table *table, uint32_t slot)
+touch_first(struct store *store, const struct table_kind *kind, const struct table_near *place)
 {
     struct batch *batch = &store->batch;
-    uint8_t *flags = table_flags(table, slot);
-    bool had = (*flags & TABLE_PRESENT) != 0;
+    bool had = (*place->flags & TABLE_PRESENT) != 0;
 
-    if ((*flags & TABLE_TOUCHED) != 0)
-        return;
-    *flags |= TABLE_TOUCHED;
+    *place->flags |= TABLE_TOUCHED;
     batch->touched = store_grow(batch->touched, &batch->touched_room, batch->touched_count + 1, sizeof *batch->touched);
     batch->touched[batch->touched_count++] =
-        (struct batch_touch){.slot = slot, .table = table->kind->number, .had = had, .image = batch->image_bytes};
+        (struct batch_touch){.slot = place->slot, .table = kind->number, .had = had, .image = batch->image_bytes};
     if (had) {
-        batch->images = store_grow(batch->images, &batch->image_room, batch->image_bytes + table->kind->record_size, 1);
-        memcpy(batch->images + batch->image_bytes, table_record(table, slot), table->kind->record_size);
-        batch->image_bytes += table->kind->record_size;
+        batch->images = store_grow(batch->images, &batch->image_room, batch->image_bytes + kind->record_size, 1);
+        memcpy(batch->images + batch->image_bytes, place->record, kind->record_size);
+        batch->image_bytes += kind->record_size;
     }
 }
 
 static void
-put_record(struct store *store, unsigned number, const void *record)
+touch(struct store *store, const struct table_kind *kind, const struct table_near *place)
+{
+    if ((*place->flags & TABLE_TOUCHED) == 0)
+        touch_first(store, kind, place);
+}
+
+/* One for each table, so that the compiler knows how large its records are. */
+static inline __attribute__((always_inline)) void
+put_record(struct store *store, unsigned number, const void *record, size_t size)
 {
     struct table *table = &store->tables[number];
+    const struct table_near *place;
+    uint8_t *flags, *now;
     uint64_t key;
-    uint32_t slot;
-    uint8_t *flags;
 
     assert(store->batch.open);
     memcpy(&key, record, sizeof key);
-    slot = table_find(table, key);
-    if (slot == TABLE_NO_SLOT)
-        slot = table_take(table, key);
-    touch(store, table, slot);
-    flags = table_flags(table, slot);
-    indexes_change(store->indexes, number, (*flags & TABLE_PRESENT) != 0 ? table_record(table, slot) : NULL, record);
-    memmove(table_record(table, slot), record, table->kind->record_size);
-    if ((*flags & TABLE_PRESENT) == 0)
-        table->count++;
+    place = table_place(table, key);
+    if (place == NULL)
+        place = table_take(table, key);
+    touch(store, table->kind, place);
+    flags = place->flags;
+    now = place->record;
+    indexes_change(store->indexes, number, (*flags & TABLE_PRESENT) != 0 ? now : NULL, record);
+    memmove(now, record, size);
+    table->count += (*flags & TABLE_PRESENT) == 0;
     *flags |= TABLE_PRESENT;
+}
+
+/* A record that is there, for changing what no index is made of. */
+static inline void *
+change_record(struct store *store, unsigned number, uint64_t key)
+{
+    const struct table_near *place = table_place(&store->tables[number], key);
+
+    assert(store->batch.open);
+    assert(place != NULL && (*place->flags & TABLE_PRESENT) != 0);
+    touch(store, &table_kinds[number], place);
+    return place->record;
 }
 
 static void
 remove_record(struct store *store, unsigned number, uint64_t key)
 {
     struct table *table = &store->tables[number];
-    uint32_t slot = table_find(table, key);
+    const struct table_near *place = table_place(table, key);
     uint8_t *flags;
 
     assert(store->batch.open);
-    assert(slot != TABLE_NO_SLOT);
-    flags = table_flags(table, slot);
-    assert((*flags & TABLE_PRESENT) != 0);
-    touch(store, table, slot);
-    indexes_change(store->indexes, number, table_record(table, slot), NULL);
+    assert(place != NULL);
+    assert((*place->flags & TABLE_PRESENT) != 0);
+    touch(store, table->kind, place);
+    flags = place->flags;
+    indexes_change(store->indexes, number, place->record, NULL);
     *flags &= (uint8_t)~TABLE_PRESENT;
     table->count--;
 }
@@ -145,10 +162,22 @@ const struct table_kind table_kinds[STORE_RECORD_TABLES] = {
     }                                                                                                                  \
     void store_put_##name(struct store *store, const struct name##_record *record)                                     \
     {                                                                                                                  \
-        put_record(store, (number), record);                                                                           \
+        put_record(store, (number), record, sizeof *record);                                                           \
     }                                                                                                                  \
     void store_remove_##name(struct store *store, uint64_t key)                                                        \
     {                                                                                                                  \
         remove_record(store, (number), key);                                                                           \
     }
 #include "server/store/records.def"
+
+struct house_record *
+store_change_house(struct store *store)
+{
+    return change_record(store, STORE_TABLE_HOUSE, 0);
+}
+
+struct queue_record *
+store_change_queue(struct store *store, uint64_t queue_no)
+{
+    return change_record(store, STORE_TABLE_QUEUE, queue_no);
+}

@@ -13,13 +13,22 @@ struct bytes {
     size_t size, room;
 };
 
+/* So many more, which the caller fills in. */
+static inline uint8_t *
+bytes_more(struct bytes *bytes, size_t size)
+{
+    bytes->data = store_grow(bytes->data, &bytes->room, bytes->size + size, 1);
+    bytes->size += size;
+    return bytes->data + bytes->size - size;
+}
+
 static inline void
 bytes_add(struct bytes *bytes, const void *data, size_t size)
 {
-    bytes->data = store_grow(bytes->data, &bytes->room, bytes->size + size, 1);
+    uint8_t *more = bytes_more(bytes, size);
+
     if (size > 0)
-        memcpy(bytes->data + bytes->size, data, size);
-    bytes->size += size;
+        memcpy(more, data, size);
 }
 
 /* Seven bits a byte, the lowest first; the high bit says that more follow. */

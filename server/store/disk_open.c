@@ -244,7 +244,7 @@ take_record(struct store *store, unsigned number, uint64_t key, const void *byte
 
     if (size != table->kind->record_size || memcmp(bytes, &key, sizeof key) != 0)
         return false;
-    slot = table_take(table, key);
+    slot = table_take(table, key)->slot;
     memcpy(table_record(table, slot), bytes, size);
     *table_flags(table, slot) = TABLE_PRESENT;
     memcpy(&check, (const uint8_t *)bytes + size, sizeof check); /* it was looked at */

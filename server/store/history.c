@@ -179,22 +179,21 @@ history_append(struct history *history, unsigned index, const void *given)
 {
     struct history_table *table = &history->table[index];
     size_t size = history_kinds[index].size(given);
-    struct kept kept = {history_kinds[index].number, (uint32_t)size, 0};
+    uint64_t key;
 
     assert(size <= history_kinds[index].row_size);
-    memcpy(&kept.key, given, sizeof kept.key);
+    memcpy(&key, given, sizeof key);
     /* All but the ends of reservations count up. */
-    assert(index == HISTORY_INDEX_ENDED ? !history->keep || find_ended(history, kept.key) == HISTORY_NO_ROW
-                                        : table->count == 0 || kept.key > table->rows[table->count - 1].key);
-    bytes_add(&history->bytes, &kept, sizeof kept);
+    assert(index == HISTORY_INDEX_ENDED ? !history->keep || find_ended(history, key) == HISTORY_NO_ROW
+                                        : table->count == 0 || key > table->rows[table->count - 1].key);
+    kept_add(&history->bytes, history_kinds[index].number, key, given, size);
     table->rows = store_grow(table->rows, &table->room, table->count + 1, sizeof *table->rows);
     table->rows[table->count++] =
-        (struct history_row){kept.key, history->bytes_first + history->bytes.size, kept.size, false};
-    bytes_add(&history->bytes, given, size);
+        (struct history_row){key, history->bytes_first + history->bytes.size - size, (uint32_t)size, false};
     if (index == HISTORY_INDEX_ANSWER) {
         const struct answer_row *answer = given;
 
-        map_add(&history->answers, history_answer_hash(history, answer->scope, &answer->request_id), kept.key);
+        map_add(&history->answers, history_answer_hash(history, answer->scope, &answer->request_id), key);
     }
 }
 

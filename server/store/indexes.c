@@ -246,35 +246,38 @@ change_date(struct indexes *indexes, const void *before, const void *after)
         add_counts(&queue_of(indexes, new_queue)->counts, &date->counts, false);
 }
 
-static void
-count_block(struct indexes *indexes, const struct block_record *block, bool minus)
+/* How many bits more there are; a change is of one or two. */
+static uint64_t
+bits_more(uint64_t before, uint64_t after)
 {
-    struct store_counts counts = {
-        .seats = block->seat_count,
-        .held = (uint64_t)__builtin_popcountll(block->held),
-        .sold = (uint64_t)__builtin_popcountll(block->sold),
-        .blocked = (uint64_t)__builtin_popcountll(block->blocked & ~(block->held | block->sold)),
-        .withheld = (uint64_t)__builtin_popcountll(block->blocked & block->held),
-    };
-    struct date_index *date = date_of(indexes, block->date_no);
+    uint64_t more = 0;
 
-    add_counts(&date->counts, &counts, minus);
-    add_counts(&indexes->house, &counts, minus);
-    if (date->queue_no != 0)
-        add_counts(&queue_of(indexes, date->queue_no)->counts, &counts, minus);
+    for (uint64_t left = after & ~before; left != 0; left &= left - 1)
+        more++;
+    for (uint64_t left = before & ~after; left != 0; left &= left - 1)
+        more--;
+    return more;
 }
 
 static void
 change_block(struct indexes *indexes, const void *before, const void *after)
 {
-    const struct block_record *either = before != NULL ? before : after;
-    struct date_index was = *date_of(indexes, either->date_no);
+    static const struct block_record none;
+    const struct block_record *old = before != NULL ? before : &none, *new = after != NULL ? after : &none;
+    struct date_index *date = date_of(indexes, before != NULL ? old->date_no : new->date_no), was = *date;
+    struct store_counts more = {
+        .seats = (uint64_t) new->seat_count - old->seat_count,
+        .held = bits_more(old->held, new->held),
+        .sold = bits_more(old->sold, new->sold),
+        .blocked = bits_more(old->blocked & ~(old->held | old->sold), new->blocked & ~(new->held | new->sold)),
+        .withheld = bits_more(old->blocked & old->held, new->blocked & new->held),
+    };
 
-    if (before != NULL)
-        count_block(indexes, before, true);
-    if (after != NULL)
-        count_block(indexes, after, false);
-    change_unsold(indexes, &was, date_of(indexes, either->date_no));
+    add_counts(&date->counts, &more, false);
+    add_counts(&indexes->house, &more, false);
+    if (date->queue_no != 0)
+        add_counts(&queue_of(indexes, date->queue_no)->counts, &more, false);
+    change_unsold(indexes, &was, date);
 }
 
 /* --- line and due moments --------------------------------------------------------------------- */
@@ -291,7 +294,8 @@ change_due(struct queue_index *queue, const struct store_due *old, const struct 
         queue->due.live--;
     if (new != NULL)
         queue->due.live++;
-    if (new != NULL && (old == NULL || old->due != new->due))
+    /* One that comes later now is found to do so when its old entry is the least. */
+    if (new != NULL && (old == NULL || new->due < old->due))
         due_push(&queue->due, *new);
 }
 

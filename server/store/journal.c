@@ -165,7 +165,7 @@ apply_record(struct table *table, uint64_t key, unsigned kind, struct reading *r
     uint64_t before;
 
     if (slot == TABLE_NO_SLOT)
-        slot = table_take(table, key);
+        slot = table_take(table, key)->slot;
     flags = table_flags(table, slot);
     record = table_record(table, slot);
     before = digest_of_slot(table, slot);

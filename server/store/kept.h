@@ -18,9 +18,10 @@ static inline void
 kept_add(struct bytes *bytes, unsigned table, uint64_t key, const void *data, size_t size)
 {
     const struct kept kept = {table, (uint32_t)size, key};
+    uint8_t *more = bytes_more(bytes, sizeof kept + size);
 
-    bytes_add(bytes, &kept, sizeof kept);
-    bytes_add(bytes, data, size);
+    memcpy(more, &kept, sizeof kept);
+    memcpy(more + sizeof kept, data, size);
 }
 
 static inline void

@@ -59,7 +59,8 @@ lease_judge(const struct lease_context *context, const struct store_due *entry, 
     uint64_t note = line_note(&context->queue->waiting, indexes_position(entry->key));
 
     if (note == 0 || note != make_note(entry->due, entry->key)) /* it does not stand for the 64 */
-        return told && ticket->state != USHER_PLACE_WAITING ? DUE_TRUE : DUE_STALE;
+        return ticket != NULL && ticket->state != USHER_PLACE_WAITING ? due_judged(entry, ticket_due(ticket), instead)
+                                                                      : DUE_STALE;
     if (told && ticket->state == USHER_PLACE_WAITING)
         return DUE_TRUE;
     bool any = find_first(context, entry->key, instead);

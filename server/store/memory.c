@@ -45,14 +45,11 @@ store_take(size_t bytes)
 }
 
 void *
-store_grow(void *items, size_t *capacity, size_t need, size_t item_size)
+store_grow_now(void *items, size_t *capacity, size_t need, size_t item_size)
 {
-    size_t room = *capacity;
+    size_t room = *capacity < 8 ? 8 : *capacity;
     void *grown;
 
-    if (need <= room)
-        return items;
-    room = room < 8 ? 8 : room;
     while (room < need)
         room += room / 2;
     if (room > SIZE_MAX / item_size)

@@ -17,7 +17,12 @@ void *store_allocate_blocks(size_t size, size_t block);
 void *store_allocate_large(size_t bytes);
 void store_free_large(void *piece, size_t bytes);
 /* Make room for `need` items in a growing array; what is added is not zeroed. Returns the array, maybe moved. */
-void *store_grow(void *items, size_t *capacity, size_t need, size_t item_size);
+void *store_grow_now(void *items, size_t *capacity, size_t need, size_t item_size);
+static inline void *
+store_grow(void *items, size_t *capacity, size_t need, size_t item_size)
+{
+    return need <= *capacity ? items : store_grow_now(items, capacity, need, item_size);
+}
 /* There is none: says so and ends the process. */
 _Noreturn void store_out_of_memory(size_t bytes);
 

@@ -322,7 +322,7 @@ take_record(struct folding *folding, const void *bytes, size_t size)
 
     if (size != table->kind->record_size || memcmp(bytes, &folding->place->key, sizeof folding->place->key) != 0)
         return MDB_CORRUPTED;
-    slot = table_take(table, folding->place->key);
+    slot = table_take(table, folding->place->key)->slot;
     memcpy(table_record(table, slot), bytes, size);
     *table_flags(table, slot) = TABLE_PRESENT;
     table->count++;

@@ -165,8 +165,9 @@ judge_due(void *given, const struct store_due *entry, struct store_due *instead)
     if (entry->table == STORE_TABLE_TICKET)
         return lease_judge(&(struct lease_context){table, context->queue}, entry, instead);
     const struct hold_record *hold = table_see(table, entry->key);
-    bool still = hold != NULL && hold->end_due == entry->due && hold->queue_no == context->queue_no;
-    return still ? DUE_TRUE : DUE_STALE;
+    if (hold == NULL || hold->queue_no != context->queue_no)
+        return DUE_STALE;
+    return due_judged(entry, hold->end_due, instead);
 }
 
 static void

@@ -130,13 +130,20 @@ uint64_t store_settled_event_no(const struct store *store);
  *   bool store_get_user(store, user_no, &record)                 copied
  *   void store_put_user(store, &record)                          by the record's own key; new or changed
  *   void store_remove_user(store, user_no)                       it must be there
- * A put keeps the before-image, marks the record dirty and brings every index up to date at once. */
+ * A put keeps the before-image, marks the record dirty and brings every index up to date at once.
+ *
+ *   struct house_record *store_change_house(store)               the record itself, for changing: it is there for certain
+ *   struct queue_record *store_change_queue(store, queue_no)     the same; not its id
+ * These two are changed by every command, are large, and no index is made of what changes in them: they need neither get
+ * nor put. */
 #define STORE_TABLE(number, NAME, name, key_field, text)                                       \
     const struct name##_record *store_see_##name(const struct store *store, uint64_t key);     \
     bool store_get_##name(const struct store *store, uint64_t key, struct name##_record *out); \
     void store_put_##name(struct store *store, const struct name##_record *record);            \
     void store_remove_##name(struct store *store, uint64_t key);
 #include "server/store/records.def"
+struct house_record *store_change_house(struct store *store);
+struct queue_record *store_change_queue(struct store *store, uint64_t queue_no);
 
 enum store_table {
 #define STORE_TABLE(number, NAME, name, key_field, text) STORE_TABLE_##NAME = (number),

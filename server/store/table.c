@@ -16,11 +16,6 @@
 #define TABLE_CHUNK_BYTES 262144u
 #define PAGE_KEYS         1024u
 
-/* The page that was asked for last: a command looks at the same few records again and again. */
-struct table_near {
-    uint64_t number;
-    struct table_page *page; /* NULL for none */
-};
 
 struct table_page {
     uint32_t count;
@@ -95,15 +90,27 @@ page_of(const struct table *table, uint64_t key)
     struct table_near *near = table->near;
     uint64_t number = key / PAGE_KEYS;
 
-    if (near->page == NULL || near->number != number) {
+    if (near->page == NULL || near->page_number != number) {
         near->page = (struct table_page *)(uintptr_t)map_get(&table->map, store_mix(number));
-        near->number = number;
+        near->page_number = number;
     }
     return near->page;
 }
 
-uint32_t
-table_find(const struct table *table, uint64_t key)
+static const struct table_near *
+look_at(const struct table *table, uint64_t key, uint32_t slot)
+{
+    struct table_near *near = table->near;
+
+    near->key = key;
+    near->slot = slot;
+    near->record = table_record(table, slot);
+    near->flags = table_flags(table, slot);
+    return near;
+}
+
+const struct table_near *
+table_search(const struct table *table, uint64_t key)
 {
     uint64_t value;
 
@@ -114,7 +121,7 @@ table_find(const struct table *table, uint64_t key)
     } else {
         value = map_get(&table->map, store_mix(key));
     }
-    return value == 0 ? TABLE_NO_SLOT : (uint32_t)(value - 1);
+    return value == 0 ? NULL : look_at(table, key, (uint32_t)(value - 1));
 }
 
 static void
@@ -143,6 +150,8 @@ forget_slot(struct table *table, uint64_t key, uint32_t slot)
 {
     struct table_page *page;
 
+    if (table->near->key == key)
+        table->near->record = NULL;
     if (!table->kind->dense) {
         map_remove(&table->map, store_mix(key), (uint64_t)slot + 1);
         return;
@@ -159,9 +168,10 @@ forget_slot(struct table *table, uint64_t key, uint32_t slot)
 }
 
 /* --- slots -------------------------------------------------------------------------------------- */
-uint32_t
+const struct table_near *
 table_take(struct table *table, uint64_t key)
 {
+    const struct table_near *place;
     uint32_t slot;
 
     if (table->free_count > 0) {
@@ -179,11 +189,12 @@ table_take(struct table *table, uint64_t key)
         }
         table->slot_count++;
     }
-    memset(table_record(table, slot), 0, table->kind->record_size);
-    memcpy(table_record(table, slot), &key, sizeof key);
-    *table_flags(table, slot) = 0;
     remember_slot(table, key, slot);
-    return slot;
+    place = look_at(table, key, slot);
+    memset(place->record, 0, table->kind->record_size);
+    memcpy(place->record, &key, sizeof key);
+    *place->flags = 0;
+    return place;
 }
 
 void
@@ -195,16 +206,6 @@ table_give_back(struct table *table, uint32_t slot)
     table->free_slots =
         store_grow(table->free_slots, &table->free_room, table->free_count + 1, sizeof *table->free_slots);
     table->free_slots[table->free_count++] = slot;
-}
-
-const void *
-table_see(const struct table *table, uint64_t key)
-{
-    uint32_t slot = table_find(table, key);
-
-    if (slot == TABLE_NO_SLOT || (*table_flags(table, slot) & TABLE_PRESENT) == 0)
-        return NULL;
-    return table_record(table, slot);
 }
 
 static const void *

@@ -23,13 +23,22 @@ struct table_kind {
     bool dense; /* keys come in runs, so slots are found by pages of neighbouring keys */
 };
 
-struct table_near;
+/* Where a table has looked last: a command looks at the same few records again and again. */
+struct table_page;
+struct table_near {
+    uint64_t key; /* of this slot */
+    uint8_t *record; /* NULL for none */
+    uint8_t *flags;
+    uint32_t slot;
+    uint64_t page_number; /* of a dense table */
+    struct table_page *page; /* NULL for none */
+};
 struct table {
     const struct table_kind *kind;
     /* Sparse: store_mix(key) -> slot + 1. Dense: store_mix(key / 64) -> struct table_page *. */
     struct map map;
     uint64_t page_count;
-    struct table_near *near; /* of a dense table: where it looked last */
+    struct table_near *near;
     uint8_t **chunks;
     uint8_t **flags; /* for each chunk, for each slot */
     size_t chunks_room, flags_room;
@@ -50,9 +59,24 @@ void table_open(struct table *table, const struct table_kind *kind);
 void table_close(struct table *table);
 uint64_t table_bytes(const struct table *table);
 
-/* A record's place never moves while it has its slot. */
-uint32_t table_find(const struct table *table, uint64_t key);
-uint32_t table_take(struct table *table, uint64_t key); /* a new slot; not PRESENT, the key set, the rest zero */
+/* A record's place never moves while it has its slot. NULL if the key has none; else good until the next search. */
+const struct table_near *table_search(const struct table *table, uint64_t key);
+static inline const struct table_near *
+table_place(const struct table *table, uint64_t key)
+{
+    const struct table_near *near = table->near;
+
+    return near->key == key && near->record != NULL ? near : table_search(table, key);
+}
+static inline uint32_t
+table_find(const struct table *table, uint64_t key)
+{
+    const struct table_near *place = table_place(table, key);
+
+    return place == NULL ? TABLE_NO_SLOT : place->slot;
+}
+/* A new slot; not PRESENT, the key set, the rest zero. */
+const struct table_near *table_take(struct table *table, uint64_t key);
 void table_give_back(struct table *table, uint32_t slot);
 
 static inline uint8_t *
@@ -72,7 +96,13 @@ table_flags(const struct table *table, uint32_t slot)
 uint64_t table_key(const struct table *table, uint32_t slot);
 
 /* The record if there is one, else NULL. */
-const void *table_see(const struct table *table, uint64_t key);
+static inline const void *
+table_see(const struct table *table, uint64_t key)
+{
+    const struct table_near *place = table_place(table, key);
+
+    return place == NULL || (*place->flags & TABLE_PRESENT) == 0 ? NULL : place->record;
+}
 
 /* Fetch the way to a record into the processor's cache, a step of TABLE_STEPS a call and without waiting: the second looks
  * at what the first has fetched. Of the record so many bytes come, at most TABLE_FETCH_MOST. Returns it in the step that
