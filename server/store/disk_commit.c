@@ -20,7 +20,7 @@
 #define CUT_WHEN_IDLE   1024u
 /* Where batches are waited for one by one, this much in the front goes to LMDB with the next one. Beside them it would
  * take the disk twice as long, and a batch that comes in between would wait for both. */
-#define CARRY_WITH_COMMIT (128u << 10)
+#define CARRY_WITH_COMMIT (256u << 10)
 
 /* --- beginning -------------------------------------------------------------------------------- */
 /* A transaction of LMDB. */

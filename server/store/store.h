@@ -27,7 +27,7 @@ struct store_options {
     uint64_t map_bytes;      /* address space for LMDB; 0 for the default (256 GiB) */
     uint32_t slice_records;  /* written back with a commit: at most these or twice what it changed; 0 for the default */
     uint64_t journal_bytes;  /* the journal is kept below about twice this; 0 for the default (16 MiB) */
-    uint32_t front_bytes;    /* of store.journal, when it is made: the newest batches; 0 for the default (128 KiB) */
+    uint32_t front_bytes;    /* of store.journal, when it is made: the newest batches; 0 for the default (4 MiB) */
     bool no_front;           /* every batch is a transaction of LMDB, as it is beside other instances */
     bool unsafe_no_sync;     /* for tests alone: nothing is forced to the disk, a power cut may lose or break all */
 };
