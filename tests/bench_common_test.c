@@ -297,6 +297,31 @@ who_has_paid_stands_outside_until_a_stock_lets_it_in(void **state)
     supply_free(supply);
 }
 
+/* A payment's figure must not say what was measured before it: each who pays holds what it pays and no more. */
+static void
+a_stock_for_payments_releases_what_is_held_besides(void **state)
+{
+    struct supply *supply = supply_make(&small, 1);
+    struct job_share pay = job_share_of(JOB_PAY);
+    unsigned holds[40] = {0}, most = 0;
+    struct task task;
+
+    (void)state;
+    while (take_and_answer(supply, JOB_RESERVE, &task))
+        most = ++holds[task.user] > most ? holds[task.user] : most;
+    assert_int_equal(most, 3);
+    while (supply_stock(supply, &pay, 40, JOB_COUNT, &task)) {
+        assert_int_equal(task.job, JOB_RELEASE);
+        supply_answered(supply, &task, &(struct outcome){.kind = OUTCOME_DONE});
+        holds[task.user]--;
+    }
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(holds[i], 1);
+        assert_true(take_and_answer(supply, JOB_PAY, &task));
+    }
+    supply_free(supply);
+}
+
 static void
 a_mix_keeps_its_shares_as_long_as_there_is_something_for_each(void **state)
 {
@@ -544,6 +569,7 @@ main(int argc, char **argv)
         cmocka_unit_test(a_supply_gives_each_seat_once_and_nobody_a_second_hold_before_all_have_one),
         cmocka_unit_test(a_supply_foresees_whom_it_takes_next),
         cmocka_unit_test(who_has_paid_stands_outside_until_a_stock_lets_it_in),
+        cmocka_unit_test(a_stock_for_payments_releases_what_is_held_besides),
         cmocka_unit_test(a_mix_keeps_its_shares_as_long_as_there_is_something_for_each),
         cmocka_unit_test(a_closed_loop_keeps_so_many_in_flight_and_counts_each_answer_once),
         cmocka_unit_test(an_open_loop_counts_the_wait_from_the_moment_that_was_intended),

@@ -1,5 +1,6 @@
 /* scene_sale_test.c: scenes of the queue in front of a sale: Q9 to Q13 (pause, freeze, opening, sold out, estimates,
  * bad tokens), the constraints of Q6 and Q7, the bounded tick. play.h says how a scene reads. */
+#include "server/core/core.h"
 #include "tests/play.h"
 
 /* --- pause, freeze, sale windows --------------------------------------------------------------------------- */
@@ -583,6 +584,33 @@ what_is_due_is_over_before_it_is_swept(void **state)
                 "@601000 cat join -> OK state=active\n");
 }
 
+/* --- fetching ahead ---------------------------------------------------------------------------------------- */
+/* Who carries a batch out reads so many commands ahead as a hint has steps. A holder's payment has the longest way: from
+ * the token's place to its user, to the hold, to its date and seat. */
+static void
+a_hint_of_a_payment_comes_to_its_seat_in_time(void **state)
+{
+    play(state, "house\n"
+                "@1000 ann join -> OK state=active position=1\n"
+                "@1000 ann charge amount=500 -> OK\n"
+                "@1000 ann reserve concert=1 date=1 seat=7 -> OK\n");
+    struct core *core = core_open(play_store(state));
+    const usher_pay_request pay = {.request_id = {{1}}};
+    const struct core_request request = {.opcode = USHER_OPCODE_PAY,
+                                         .asker = {.role = USHER_ROLE_GATEWAY, .has_token = true, .position = 1},
+                                         .body = &pay};
+    struct core_hint hint;
+    unsigned steps = 1;
+
+    assert_non_null(core);
+    core_hint_begin(core, &request, &hint);
+    while (core_hint_on(core, &hint))
+        steps++;
+    assert_in_range(steps, 1, CORE_HINT_STEPS);
+    assert_non_null(hint.way[CORE_HINT_BLOCK].record);
+    core_close(core);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -616,6 +644,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(a_tick_is_bounded_and_the_next_goes_on),
         cmocka_unit_test_scene(a_tick_ends_no_more_than_its_bound),
         cmocka_unit_test_scene(what_is_due_is_over_before_it_is_swept),
+        cmocka_unit_test_scene(a_hint_of_a_payment_comes_to_its_seat_in_time),
     };
     return usher_test_main(argc, argv, tests);
 }

@@ -398,6 +398,8 @@ static enum job
 stock_step(const struct supply *supply, const struct job_share *shares, uint64_t count)
 {
     bool sells = shares->weight[JOB_RESERVE] + shares->weight[JOB_RELEASE] + shares->weight[JOB_PAY] > 0;
+    /* Who pays gives up what else it holds: whatever was measured before must not be in a payment's figure. */
+    bool one_each = shares->weight[JOB_PAY] > 0 && shares->weight[JOB_RESERVE] == 0;
     uint64_t holds, room;
 
     wishes(supply, shares, count, &holds, &room);
@@ -405,7 +407,7 @@ stock_step(const struct supply *supply, const struct job_share *shares, uint64_t
         return JOB_JOIN;
     if (supply->held_count + supply->promised < holds)
         return JOB_RESERVE;
-    if (room > hold_room(supply) && supply->held_count > holds)
+    if ((one_each || room > hold_room(supply)) && supply->held_count > holds)
         return JOB_RELEASE;
     return JOB_COUNT;
 }
