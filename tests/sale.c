@@ -44,6 +44,18 @@ sale_run(struct sale *sale)
     return commit_run(sale->commit, SALE_NOON + store_position(sale->store) * BATCH_MS);
 }
 
+enum store_outcome
+sale_run_start(struct sale *sale)
+{
+    return commit_run_start(sale->commit, SALE_NOON + store_position(sale->store) * BATCH_MS);
+}
+
+enum store_outcome
+sale_run_end(struct sale *sale)
+{
+    return commit_run_end(sale->commit);
+}
+
 /* --- the house ---------------------------------------------------------------------------------------------- */
 bool
 sale_add_house(struct sale *sale)

@@ -33,6 +33,9 @@ void sale_close(struct sale *sale);
 
 /* Run what was gathered, at the moment that belongs to the next position. */
 enum store_outcome sale_run(struct sale *sale);
+/* The same, but what a thread of the store's takes to the disk is not waited for before sale_run_end. */
+enum store_outcome sale_run_start(struct sale *sale);
+enum store_outcome sale_run_end(struct sale *sale);
 
 /* Gather the batch that makes the hall, the concert, the date and a queue that admits everybody at once. */
 bool sale_add_house(struct sale *sale);

@@ -51,7 +51,10 @@ static void
 cut_power(uint64_t seed)
 {
     struct help_folder folder;
-    const struct power_load load = {.seed = seed, .batches = BATCHES / wanted.instances, .processes = wanted.instances};
+    const struct power_load load = {.seed = seed,
+                                    .batches = BATCHES / wanted.instances,
+                                    .processes = wanted.instances,
+                                    .mode = seed % 2 == 0 ? "aside" : NULL};
     struct power_counts counts;
     char why[1024] = "";
 

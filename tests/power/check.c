@@ -44,8 +44,7 @@ start_load(const char *folder, const struct power_load *load, unsigned batches, 
     snprintf(processes, sizeof processes, "%u", load->processes > 0 ? load->processes : 1);
     setenv("LD_PRELOAD", POWER_SHIM_PATH, 1);
     setenv(POWER_LOG_ENV, log, 1);
-    execl(POWER_LOAD_PATH, POWER_LOAD_PATH, data, seed, count, which, processes, load->unsafe ? "unsafe" : load->lmdb ? "lmdb" : NULL,
-          (char *)NULL);
+    execl(POWER_LOAD_PATH, POWER_LOAD_PATH, data, seed, count, which, processes, load->mode, (char *)NULL);
     _exit(127);
 }
 

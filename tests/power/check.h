@@ -19,8 +19,7 @@ struct power_load {
     uint64_t seed;
     unsigned batches;   /* of each process */
     unsigned processes; /* on the same store at the same time; 0 for one */
-    bool unsafe;        /* the store does not sync */
-    bool lmdb;          /* it has no front: every batch is a transaction of LMDB */
+    const char *mode;   /* a word of load.c's; NULL for the usual */
 };
 
 /* Run power_load under the shim in `folder`, which is there: its store in folder/data, its log folder/log. */

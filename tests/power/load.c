@@ -2,10 +2,11 @@
  * a refund, the history's consumer and the sweep between their batches, now and then a restart. After each batch, when
  * its answers would be sent, it marks the log with what was promised.
  *
- *     power_load DIRECTORY SEED BATCHES INDEX PROCESSES [unsafe | lmdb]
+ *     power_load DIRECTORY SEED BATCHES INDEX PROCESSES [unsafe | lmdb | aside]
  *
  * Who finds no house there makes one. Of several processes on one directory each has buyers of its own. With "unsafe"
- * the store does not sync: what a cut leaves of that must be found to be wrong. With "lmdb" it has no front. */
+ * the store does not sync: what a cut leaves of that must be found to be wrong. With "lmdb" it has no front. With
+ * "aside" threads of the store's write its batches and carry them over. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 struct load {
     struct store_options options;
+    bool aside;
     struct sale sale;
     struct sale_buyer buyer[SALE_BUYERS_MOST];
     uint32_t first, last, end; /* buyers at work, and of this process */
@@ -48,6 +50,16 @@ open_sale(struct load *load)
 
     if (!sale_open(&load->sale, &load->options, why, sizeof why))
         end(why);
+    if (load->aside)
+        store_work_aside(load->sale.store);
+}
+
+static enum store_outcome
+run_aside(struct sale *sale)
+{
+    enum store_outcome outcome = sale_run_start(sale);
+
+    return outcome == STORE_ON_ITS_WAY ? sale_run_end(sale) : outcome;
 }
 
 static void
@@ -80,7 +92,7 @@ run_batch(struct load *load)
         load->last++;
     if (count == 0)
         return;
-    if (sale_run(&load->sale) != STORE_DONE)
+    if ((load->aside ? run_aside(&load->sale) : sale_run(&load->sale)) != STORE_DONE)
         end("a batch was not done");
     for (uint32_t i = 0; i < count; i++)
         if (!sale_take(&load->sale, &load->buyer[chosen[i]], i))
@@ -100,12 +112,16 @@ make_house(struct load *load)
 static void
 run_load(struct load *load, uint64_t batches)
 {
+    bool (*idle)(struct store * store) = load->aside ? store_idle_aside : store_idle;
+
     for (uint64_t left = batches; left > 0; left--) {
         run_batch(load);
-        if (below(load, 6) == 0)
+        if (below(load, 6) == 0) {
+            store_wait_aside(load->sale.store);        /* who carries over has the write lock */
             store_consumer_step(load->sale.store, 32); /* another process may be ahead of it */
+        }
         if (below(load, 25) == 0)
-            store_idle(load->sale.store);
+            idle(load->sale.store);
         if (below(load, 100) == 0) {
             sale_close(&load->sale);
             open_sale(load);
@@ -117,19 +133,21 @@ int
 main(int argc, char **argv)
 {
     static struct load load;
+    const char *mode = argc > 6 ? argv[6] : "";
 
     if (argc < 6 || power_mark == NULL)
-        end("usage, under the shim: power_load DIRECTORY SEED BATCHES INDEX PROCESSES [unsafe]");
+        end("usage, under the shim: power_load DIRECTORY SEED BATCHES INDEX PROCESSES [unsafe | lmdb | aside]");
     uint32_t index = (uint32_t)strtoul(argv[4], NULL, 10),
              share = SALE_BUYERS_MOST / (uint32_t)strtoul(argv[5], NULL, 10);
+    load.aside = strcmp(mode, "aside") == 0;
     load.random = strtoull(argv[2], NULL, 10) * 16 + index;
     load.options = (struct store_options){.directory = argv[1],
                                           .map_bytes = UINT64_C(1) << 28,
                                           .slice_records = 24,
                                           .journal_bytes = 6000,
                                           .front_bytes = 32768,
-                                          .no_front = argc > 6 && strcmp(argv[6], "lmdb") == 0,
-                                          .unsafe_no_sync = argc > 6 && strcmp(argv[6], "unsafe") == 0};
+                                          .no_front = strcmp(mode, "lmdb") == 0,
+                                          .unsafe_no_sync = strcmp(mode, "unsafe") == 0};
     for (uint32_t who = 0; who < SALE_BUYERS_MOST; who++)
         load.buyer[who].number = who + 1;
     load.first = index * share;
