@@ -147,6 +147,26 @@ a_grace_is_remembered_as_long_as_something_hangs_on_it(void **state)
                 "@120000 bob place -> OK state=expired\n");
 }
 
+/* X2, Q7: a token's end that a freeze has brought nearer than the lease is no due moment of its own, so no grace is
+ * remembered for it; the next one still begins where the one before ended, and does not put it off again. */
+static void
+a_tokens_end_that_was_put_off_is_not_put_off_again(void **state)
+{
+    play(state, "queue 0 policy waiting_lease_ms=200000\n"
+                "policy token_ms_max=215000 restart_grace_ms=20000\n"
+                "@1000 admin set_mode queue=0 mode=paused -> OK\n"
+                "@1000 bob join -> OK state=waiting token.ends=216000\n"
+                "@2000 admin set_mode queue=0 mode=frozen -> OK\n"
+                "@102000 admin set_mode queue=0 mode=paused -> OK\n"
+                "@190000 desk charge user=ann amount=100 -> OK\n"
+                "down @200000\n" /* its end is put off to 220000 */
+                "@200000 desk charge user=ann amount=100 -> OK\n"
+                "@210000 desk charge user=ann amount=100 -> OK\n"
+                "down @225000\n"
+                "@225000 admin set_mode queue=0 mode=open -> OK\n"
+                "@225000 bob place -> OK state=expired\n");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -160,6 +180,7 @@ main(int argc, char **argv)
         cmocka_unit_test_scene(who_has_not_outlived_its_token_is_admitted_after_a_freeze),
         cmocka_unit_test_scene(who_outlived_its_token_in_the_dark_is_admitted_until_the_grace_ends),
         cmocka_unit_test_scene(a_grace_is_remembered_as_long_as_something_hangs_on_it),
+        cmocka_unit_test_scene(a_tokens_end_that_was_put_off_is_not_put_off_again),
     };
     return usher_test_main(argc, argv, tests);
 }
