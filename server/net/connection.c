@@ -389,20 +389,26 @@ read_ready(struct connection *connection)
 }
 
 /* --- replies and pushes -------------------------------------------------------------------------------- */
-/* Room for a frame behind the output's end, or NULL: a connection that can't be answered is cut. */
+/* Room for a frame behind the output's end, or among those that wait for the disk; or NULL: a connection that can't be
+ * answered is cut. */
 static uint8_t *
 reserve_frame(struct connection *connection, size_t body_most)
 {
+    size_t most = USHER_HEADER_SIZE + body_most;
+    uint8_t *out = NULL;
+
     if (connection->state == CONNECTION_DEAD)
         return NULL;
-    if (!buffer_reserve(&connection->output, USHER_HEADER_SIZE + body_most)) {
+    if (connection->net->holding)
+        out = held_reserve(connection->net->held, most);
+    else if (buffer_reserve(&connection->output, most))
+        out = connection->output.bytes + connection->output.end;
+    if (out == NULL)
         connection_cut(connection, "no_memory");
-        return NULL;
-    }
-    return connection->output.bytes + connection->output.end;
+    return out;
 }
 
-/* The header in front of a body that stands in the output already. */
+/* The header in front of a body that stands behind its room already. */
 static void
 finish_frame(struct connection *connection, uint8_t *out, size_t body_size, const usher_frame *frame, uint8_t flag)
 {
@@ -410,7 +416,12 @@ finish_frame(struct connection *connection, uint8_t *out, size_t body_size, cons
 
     finished.flags |= flag;
     finished.stamp_ms = connection->net->stamp_ms;
-    connection->output.end += usher_frame_finish(out, body_size, &finished);
+    size_t size = usher_frame_finish(out, body_size, &finished);
+    if (connection->net->holding) {
+        held_add(connection->net->held, connection, size);
+        return;
+    }
+    connection->output.end += size;
     make_dirty(connection);
 }
 
@@ -494,6 +505,18 @@ connection_reply_bytes(struct connection *connection, const usher_frame *frame, 
         return;
     memcpy(out + USHER_HEADER_SIZE, body, body_size);
     finish_frame(connection, out, body_size, frame, USHER_FLAG_REPLY);
+}
+
+void
+connection_append(struct connection *connection, const uint8_t *frames, size_t size)
+{
+    uint8_t *out = reserve_frame(connection, size);
+
+    if (out == NULL)
+        return;
+    memcpy(out, frames, size);
+    connection->output.end += size;
+    make_dirty(connection);
 }
 
 void

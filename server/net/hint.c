@@ -30,7 +30,7 @@ read_next(struct hints *hints)
     const struct core_request request = {
         .opcode = pending->message->opcode, .asker = pending->asker, .body = turn->arena + pending->body};
 
-    if (pending->message->kind == USHER_MESSAGE_QUERY && !pending->answered) {
+    if (pending->message->kind == USHER_MESSAGE_QUERY && !pending->answered && !pending->held) {
         core_hint_begin(hints->net->config.core, &request, &ahead->hint);
         ahead->index = hints->read;
         ahead->going = true;

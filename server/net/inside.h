@@ -112,6 +112,7 @@ struct pending {
     uint32_t budget_ms;
     uint64_t read_at_ms;
     bool answered; /* before the turn's commit */
+    bool held;     /* its answer is among those that wait for the disk */
     bool unproved; /* its token waits for proof_end() */
     struct proof_mark mark;
 };
@@ -126,6 +127,7 @@ struct requests {
 
 struct proof_known; /* proof.c */
 struct seal;        /* seal.c */
+struct held;        /* held.c */
 struct watch;       /* watch.h */
 
 struct net {
@@ -165,6 +167,8 @@ struct net {
     struct net_batch {
         bool on_its_way; /* to the disk: memory is ahead of it, and nothing that it shows may leave the process */
         bool arrived;    /* memory is not any more; the turn has still to answer */
+        bool held;       /* answers were made meanwhile */
+        uint32_t traces; /* of the turn's queries before these */
         enum store_outcome outcome;
         uint32_t count;      /* of its commands */
         uint64_t now_ms;     /* when it began */
@@ -177,6 +181,8 @@ struct net {
 
     struct proof_known *known;
     struct seal *seal;
+    struct held *held;
+    bool holding; /* what is written now waits for the batch that is on its way */
     struct watch *watch;
     bool stopping;
     bool at_once; /* told to stop once more: see nobody out */
@@ -235,6 +241,8 @@ void connection_reply(struct connection *connection, const usher_frame *frame, c
                       const void *body);
 void connection_reply_bytes(struct connection *connection, const usher_frame *frame, const uint8_t *body,
                             size_t body_size);
+/* Append frames that are whole. */
+void connection_append(struct connection *connection, const uint8_t *frames, size_t size);
 /* Append a frame that nobody asked for. */
 void connection_push(struct connection *connection, const usher_push *push, const void *body);
 /* The same for a subscription: without memory the connection is not cut now, but by the next sweep. The bytes are a
@@ -267,6 +275,17 @@ void request_settle(const struct pending *pending);
 /* Look at the tokens of those that have joined the turn since this was last done, and answer those whose token is not
  * one. */
 void request_prove(struct net *net);
+
+/* --- held.c --- */
+struct held *held_open(void); /* NULL without memory */
+void held_close(struct held *held);
+/* Room for a frame that connection_reply writes while net->holding, and then its size. NULL without memory. */
+uint8_t *held_reserve(struct held *held, size_t most);
+void held_add(struct held *held, struct connection *connection, size_t size);
+size_t held_size(const struct held *held);
+/* The disk has the batch: its answers come behind their connections' output. Or it has not: forget them. */
+void held_release(struct held *held);
+void held_drop(struct held *held);
 
 /* --- gather.c --- */
 /* If the turn has commands: read those as well who are just about to ask. */

@@ -13,12 +13,12 @@
  *     finish_off              cut the revoked, add the queries' traces and what the history has told to the next
  *                             batch, set the timers
  *
- * A batch of some size is not waited for: while the disk works, the loop reads what the next turn will carry out. It
- * carries none of that out before the disk has the batch, so memory is never more than one batch ahead, and whatever
- * leaves is on the disk. Answers leave before the next batch begins, so that those who got them can ask again while it
- * is carried out:
+ * A batch of some size is not waited for: while the disk works, the loop writes the turn's answers (held.c), and reads
+ * what the next turn will carry out. It carries none of that out before the disk has the batch, so memory is never more
+ * than one batch ahead, and whatever leaves is on the disk. Answers leave before the next batch begins, so that those
+ * who got them can ask again while it is carried out:
  *
- *     begin_batch(2)  read for 3, 3, 3 ...  end_batch(2)  flush(2)  begin_batch(3)  read for 4 ...
+ *     begin_batch(2)  answers of 2, read for 3, 3 ...  end_batch(2)  flush(2)  begin_batch(3)  answers of 3 ...
  *
  * A small batch is waited for: there is little to do meanwhile, and carrying over into LMDB beside it keeps the disk
  * busy, for which the next batch would wait (with 20,000 charges a second offered p99 was 5.6 ms, and is 2.2).
@@ -42,6 +42,7 @@
 #define WAKE_MS_MOST   3600000
 #define CLOCK_EVERY    16u /* queries: a look at the clock waits for all reads of memory before it */
 #define ASIDE_LEAST    64u /* commands of a batch that is not waited for */
+#define HELD_MOST      (1u << 20) /* bytes of answers that wait for the disk, from which on queries wait instead */
 
 struct net_limits
 net_limits_usual(void)
@@ -124,8 +125,9 @@ follow_answer(struct net *net, const struct pending *pending, const struct commi
     }
 }
 
+/* Write a command's answer; what it changes is for follow_answer. */
 static void
-answer_command(struct net *net, const struct commit_answer *answer)
+write_answer(struct net *net, const struct commit_answer *answer)
 {
     const struct pending *pending = &net->turn->pending[answer->tag];
     const usher_message *message = pending->message;
@@ -135,7 +137,6 @@ answer_command(struct net *net, const struct commit_answer *answer)
                                .flags = answer->replayed ? USHER_FLAG_REPLAYED : 0};
     unsigned field_no;
 
-    request_settle(pending);
     if (answer->result == USHER_OK && seal_wants(message)) {
         usher_result sound = usher_decode(message->reply, answer->body, answer->body_size, net->scratch, &field_no);
         assert(sound == USHER_OK);
@@ -143,7 +144,22 @@ answer_command(struct net *net, const struct commit_answer *answer)
     } else {
         connection_reply_bytes(pending->connection, &frame, answer->body, answer->body_size);
     }
-    follow_answer(net, pending, answer);
+}
+
+/* Answer the batch's commands, or, where that was done while the disk had it, let the answers go. */
+static void
+answer_commands(struct net *net, bool held)
+{
+    for (uint32_t i = 0; i < net->batch.count; i++) {
+        const struct commit_answer answer = commit_answer(net->config.commit, i);
+        if (answer.tag == TAG_TRACE)
+            continue;
+        const struct pending *pending = &net->turn->pending[answer.tag];
+        request_settle(pending);
+        if (!held)
+            write_answer(net, &answer);
+        follow_answer(net, pending, &answer);
+    }
 }
 
 void
@@ -168,11 +184,30 @@ report_fault(struct net *net)
     net->config.log(LOG_ERR, "commit_undone", "why=\"%s\"", why);
 }
 
+/* What the batch's outcome makes of the answers that were made meanwhile. False when there are none any more. */
+static bool
+take_held(struct net *net, bool done)
+{
+    struct net_batch *batch = &net->batch;
+
+    if (!batch->held)
+        return false;
+    batch->held = false;
+    if (done) {
+        held_release(net->held);
+        return true;
+    }
+    held_drop(net->held);
+    net->trace_count = batch->traces;
+    for (uint32_t i = 0; i < net->turn->count; i++)
+        net->turn->pending[i].held = false;
+    return false;
+}
+
 /* What came of the batch: its commands are answered. False if the store is lost. */
 static bool
 end_batch(struct net *net)
 {
-    struct commit *commit = net->config.commit;
     struct net_batch *batch = &net->batch;
     bool done = batch->outcome == STORE_DONE;
 
@@ -184,11 +219,7 @@ end_batch(struct net *net)
     if (!done)
         report_fault(net);
     net_take_stamp(net);
-    for (uint32_t i = 0; i < batch->count; i++) {
-        const struct commit_answer answer = commit_answer(commit, i);
-        if (answer.tag != TAG_TRACE)
-            answer_command(net, &answer);
-    }
+    answer_commands(net, take_held(net, done));
     if (store_position(net->config.store) == batch->before) {
         net->due_not_before_ms = batch->now_ms + (done ? STUCK_PAUSE_MS : FAULT_PAUSE_MS);
     } else {
@@ -253,13 +284,12 @@ net_ask(struct net *net, uint16_t opcode, const struct core_asker *asker, const 
 }
 
 static void
-answer_query(struct net *net, const struct pending *pending)
+write_query(struct net *net, const struct pending *pending)
 {
     const struct core_answer answer =
         net_ask(net, pending->message->opcode, &pending->asker, net->turn->arena + pending->body);
     const usher_frame frame = {
         .opcode = pending->message->opcode, .request_no = pending->request_no, .aux = answer.result};
-    request_settle(pending);
     if (answer.result == USHER_OK && pending->message->opcode == USHER_OPCODE_FIGURES) {
         usher_figures_reply *reply = memcpy(net->scratch, answer.reply, sizeof *reply);
         figures_add(net, (const void *)(net->turn->arena + pending->body), reply);
@@ -269,6 +299,13 @@ answer_query(struct net *net, const struct pending *pending)
     } else {
         connection_reply(pending->connection, &frame, answer.layout, answer.reply);
     }
+}
+
+static void
+answer_query(struct net *net, const struct pending *pending)
+{
+    request_settle(pending);
+    write_query(net, pending);
 }
 
 static void
@@ -292,6 +329,10 @@ carry_out_queries(struct net *net)
         bool watches = pending->message->kind == USHER_MESSAGE_WATCH;
         if ((pending->message->kind != USHER_MESSAGE_QUERY && !watches) || pending->answered)
             continue;
+        if (pending->held) {
+            request_settle(pending);
+            continue;
+        }
         if (count++ % CLOCK_EVERY == 0)
             now_ms = net_now(net);
         hint_before(&hints, i);
@@ -435,6 +476,51 @@ send_all(struct net *net)
     stages_lap(net->config.stages, USHER_STAGE_SEND);
 }
 
+/* Queries whose answers are good once the batch is on the disk; what is late or too much is left for then. */
+static void
+hold_queries(struct net *net)
+{
+    const struct requests *turn = net->turn;
+    struct hints hints;
+    uint32_t count = 0;
+    uint64_t now_ms = net_now(net);
+
+    hint_begin(&hints, net);
+    for (uint32_t i = 0; net->current && i < turn->count && held_size(net->held) < HELD_MOST; i++) {
+        struct pending *pending = &turn->pending[i];
+        if (pending->message->kind != USHER_MESSAGE_QUERY || pending->answered || is_late(pending, now_ms))
+            continue;
+        hint_before(&hints, i);
+        write_query(net, pending);
+        pending->held = true;
+        count++;
+    }
+    stages_count(net->config.stages, USHER_STAGE_QUERIES, count);
+}
+
+/* While the disk has the batch: what is to be said once it is there (held.c). */
+static void
+hold_answers(struct net *net)
+{
+    struct stages *stages = net->config.stages;
+    struct net_batch *batch = &net->batch;
+
+    net_take_stamp(net);
+    batch->held = net->holding = true;
+    batch->traces = net->trace_count;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct commit_answer answer = commit_answer(net->config.commit, i);
+        if (answer.tag != TAG_TRACE)
+            write_answer(net, &answer);
+    }
+    stages_lap(stages, USHER_STAGE_SEND);
+    hold_queries(net);
+    stages_lap(stages, USHER_STAGE_QUERY);
+    seal_run(net);
+    stages_lap(stages, USHER_STAGE_SEAL);
+    net->holding = false;
+}
+
 static void
 finish_off(struct net *net)
 {
@@ -530,6 +616,7 @@ turn(struct net *net)
         return false;
     if (net->batch.on_its_way) {
         send_all(net);
+        hold_answers(net);
         return true;
     }
     return end_turn(net);
@@ -656,9 +743,11 @@ open_parts(struct net *net)
     net->revoked = calloc(turn_max, sizeof *net->revoked);
     net->known = proof_open(net->config.limits.tokens_max, net->config.limits.roots_max);
     net->seal = seal_open();
+    net->held = held_open();
     net->again = true; /* something may be due already */
     return net->base != NULL && net->scratch != NULL && net->taken->pending != NULL && net->turn->pending != NULL &&
-           net->traces != NULL && net->revoked != NULL && net->known != NULL && net->seal != NULL && watch_open(net);
+           net->traces != NULL && net->revoked != NULL && net->known != NULL && net->seal != NULL && net->held != NULL &&
+           watch_open(net);
 }
 
 enum net_status
@@ -747,6 +836,7 @@ net_close(struct net *net)
         event_base_free(net->base);
     proof_close(net->known);
     seal_close(net->seal);
+    held_close(net->held);
     watch_close(net);
     free(net->spare.bytes);
     for (size_t i = 0; i < 2; i++) {

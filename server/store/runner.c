@@ -50,8 +50,8 @@ say_done(struct runner *runner)
         continue;
     pthread_mutex_lock(&runner->lock);
     set_state(runner, DONE);
-    pthread_cond_signal(&runner->finished);
     pthread_mutex_unlock(&runner->lock);
+    pthread_cond_signal(&runner->finished); /* with the lock held, who wakes would sleep again at once */
 }
 
 static void *
@@ -133,8 +133,8 @@ runner_start(struct runner *runner, void (*job)(void *argument), void *argument)
     runner->job = job;
     runner->argument = argument;
     set_state(runner, GIVEN);
-    pthread_cond_signal(&runner->given);
     pthread_mutex_unlock(&runner->lock);
+    pthread_cond_signal(&runner->given);
     return true;
 }
 

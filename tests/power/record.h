@@ -17,6 +17,10 @@
  * two pages; a sync is not done) and after it. A kill from outside could come between a call and its record. */
 #define POWER_DIE_ENV "USHER_POWER_DIE"
 
+/* "first count every": from the first-th write or sync on, so many of each so many fail with EIO, and nothing of them is
+ * done. For who can't call power_fail. */
+#define POWER_FAIL_ENV "USHER_POWER_FAIL"
+
 enum power_kind {
     POWER_WRITE = 1,  /* into the page cache; on the disk at the next sync, or any time before */
     POWER_SYNC_WRITE, /* through a descriptor opened with O_DSYNC or O_SYNC: on the disk when it returns */

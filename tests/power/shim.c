@@ -83,6 +83,7 @@ power_mark(const void *data, size_t size)
 
 /* --- failing ------------------------------------------------------------------------------------------------- */
 static uint64_t calls, fail_first, fail_end; /* fail_first <= number of the call < fail_end */
+static uint64_t fail_every;                  /* and again after so many; 0: once */
 static int fail_error;
 static enum power_failing fail_how;
 
@@ -93,6 +94,7 @@ power_fail(uint64_t nth, uint64_t count, int error, enum power_failing how)
     calls = 0;
     fail_first = nth;
     fail_end = count == 0 ? 0 : nth + count;
+    fail_every = 0;
     fail_error = error;
     fail_how = how;
     pthread_mutex_unlock(&lock);
@@ -139,6 +141,32 @@ write_half(int fd, const struct iovec *parts, int count, uint64_t offset)
     return half.iov_len == 0 ? 0 : real(fd, &half, 1, (off_t)offset);
 }
 
+/* What USHER_POWER_FAIL asks for. Under the lock. */
+static void
+read_failing(void)
+{
+    const char *asked = getenv(POWER_FAIL_ENV);
+    char *rest;
+
+    if (asked == NULL)
+        return;
+    fail_first = strtoull(asked, &rest, 10);
+    fail_end = fail_first + strtoull(rest, &rest, 10);
+    fail_every = strtoull(rest, NULL, 10);
+    fail_error = EIO;
+    fail_how = POWER_FAIL_BEFORE;
+}
+
+/* Is it the turn of this call to fail? Under the lock. */
+static bool
+is_failing(void)
+{
+    if (calls < fail_first || fail_end == 0)
+        return false;
+    uint64_t at = fail_every == 0 ? calls : fail_first + (calls - fail_first) % fail_every;
+    return at < fail_end;
+}
+
 enum verdict { GOES_WELL, FAILS_BEFORE, FAILS_HALF, FAILS_AFTER };
 
 /* Count a call; what is to become of it? Under the lock. */
@@ -156,7 +184,7 @@ judge(void)
     life++;
     if (dies_in(0))
         die();
-    if (calls < fail_first || calls >= fail_end)
+    if (!is_failing())
         return GOES_WELL;
     return fail_how == POWER_FAIL_AFTER_THEN_BEFORE && calls == fail_first ? FAILS_AFTER : verdicts[fail_how];
 }
@@ -203,6 +231,7 @@ note_open(int fd, unsigned file, int flags)
         log_fd = real(getenv(POWER_LOG_ENV), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         assert(log_fd >= 0);
         die_at = getenv(POWER_DIE_ENV) == NULL ? 0 : strtoull(getenv(POWER_DIE_ENV), NULL, 10);
+        read_failing();
     }
     pthread_mutex_unlock(&lock);
 }
