@@ -135,10 +135,14 @@ each_call_has_its_own_deadline_and_answer(void **state)
     usher_pool *pool = open_pool(desk, 1);
     usher_charge_request request = {.user = {{1}}, .amount = 1};
     usher_charge_reply reply = {.balance = 4711};
+    usher_ping_reply pong;
     usher_answer answer;
 
     (void)state;
-    assert_int_equal(usher_pool_call(pool, USHER_OPCODE_CHARGE, &request, &reply, &answer, 50),
+    /* Once somebody is connected the deadline is the answer's alone. */
+    assert_int_equal(usher_pool_call(pool, USHER_OPCODE_PING, &(usher_ping_request){.echo = 1}, &pong, NULL, 0),
+                     USHER_STATUS_ANSWERED);
+    assert_int_equal(usher_pool_call(pool, USHER_OPCODE_CHARGE, &request, &reply, &answer, 200),
                      USHER_STATUS_MAYBE_APPLIED);
     assert_int_equal(answer.result, USHER_RESULT_NONE);
     assert_int_equal(reply.balance, 4711);
