@@ -132,6 +132,13 @@ resident_kib(pid_t pid)
     return kib;
 }
 
+/* What a server may grow by while 36 MB wait for a reader. A sanitizer keeps for a while what was freed, too. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define GROWTH_MOST_KIB (24u * 1024)
+#else
+#define GROWTH_MOST_KIB (6u * 1024)
+#endif
+
 /* A house whose only door has these limits. */
 static void
 open_narrow(struct house *house, const char *stall_ms)
@@ -170,7 +177,7 @@ a_slow_reader_costs_little_and_goes_on_where_it_stopped(void **state)
     watch_much(&house, &wire, WATCHES, first);
     uint64_t before_kib = resident_kib(house.server[0].pid);
     make_events(&house.admin[0], EVENTS); /* 36 MB to be pushed, more than sockets take */
-    assert_true(resident_kib(house.server[0].pid) < before_kib + 12 * 1024);
+    assert_true(resident_kib(house.server[0].pid) < before_kib + GROWTH_MOST_KIB);
     for (unsigned i = 1; i <= WATCHES; i++)
         cursor[i] = first;
     for (unsigned left = WATCHES; left > 0;) {
