@@ -41,8 +41,8 @@ buffer_resize(struct net_buffer *buffer, size_t room)
 }
 
 /* Make room for this many bytes behind the end. False without memory. */
-static bool
-buffer_reserve(struct net_buffer *buffer, size_t more)
+bool
+net_buffer_reserve(struct net_buffer *buffer, size_t more)
 {
     size_t size = buffer_size(buffer);
 
@@ -273,7 +273,7 @@ receive(struct connection *connection)
     size_t input_most = connection->net->config.limits.frame_max + READ_TURN;
 
     while (taken < READ_TURN && buffer_size(&connection->input) < input_most) {
-        if (!buffer_reserve(&connection->input, READ_ROOM)) {
+        if (!net_buffer_reserve(&connection->input, READ_ROOM)) {
             connection_cut(connection, "no_memory");
             return false;
         }
@@ -401,14 +401,14 @@ reserve_frame(struct connection *connection, size_t body_most)
         return NULL;
     if (connection->net->holding)
         out = held_reserve(connection->net->held, most);
-    else if (buffer_reserve(&connection->output, most))
+    else if (net_buffer_reserve(&connection->output, most))
         out = connection->output.bytes + connection->output.end;
     if (out == NULL)
         connection_cut(connection, "no_memory");
     return out;
 }
 
-/* The header in front of a body that stands behind its room already. */
+/* The header in front of a body that was written into its room. */
 static void
 finish_frame(struct connection *connection, uint8_t *out, size_t body_size, const usher_frame *frame, uint8_t flag)
 {
@@ -456,7 +456,7 @@ reserve_push(struct connection *connection, size_t body_most)
 {
     if (connection->state == CONNECTION_DEAD || connection->doomed)
         return NULL;
-    connection->doomed = !buffer_reserve(&connection->output, USHER_HEADER_SIZE + body_most);
+    connection->doomed = !net_buffer_reserve(&connection->output, USHER_HEADER_SIZE + body_most);
     return connection->doomed ? NULL : connection->output.bytes + connection->output.end;
 }
 

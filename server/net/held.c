@@ -6,7 +6,6 @@
  * they are dropped, when it has not. */
 #include "server/net/inside.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 struct held_frame {
@@ -17,8 +16,7 @@ struct held_frame {
 struct held {
     struct held_frame *frames;
     size_t count, room;
-    uint8_t *bytes;
-    size_t size, bytes_room;
+    struct net_buffer bytes;
 };
 
 struct held *
@@ -33,7 +31,7 @@ held_close(struct held *held)
     if (held == NULL)
         return;
     free(held->frames);
-    free(held->bytes);
+    free(held->bytes.bytes);
     free(held);
 }
 
@@ -48,36 +46,27 @@ held_reserve(struct held *held, size_t most)
         held->frames = frames;
         held->room = room;
     }
-    if (held->bytes_room - held->size < most) {
-        size_t room = (held->bytes_room + most) * 2;
-        uint8_t *bytes = realloc(held->bytes, room);
-        if (bytes == NULL)
-            return NULL;
-        held->bytes = bytes;
-        held->bytes_room = room;
-    }
-    return held->bytes + held->size;
+    return net_buffer_reserve(&held->bytes, most) ? held->bytes.bytes + held->bytes.end : NULL;
 }
 
 void
 held_add(struct held *held, struct connection *connection, size_t size)
 {
-    assert(size <= held->bytes_room - held->size);
-    held->frames[held->count++] = (struct held_frame){connection, held->size, size};
-    held->size += size;
+    held->frames[held->count++] = (struct held_frame){connection, held->bytes.end, size};
+    held->bytes.end += size;
 }
 
 size_t
 held_size(const struct held *held)
 {
-    return held->size;
+    return held->bytes.end;
 }
 
 void
 held_release(struct held *held)
 {
     for (size_t i = 0; i < held->count; i++)
-        connection_append(held->frames[i].connection, held->bytes + held->frames[i].offset, held->frames[i].size);
+        connection_append(held->frames[i].connection, held->bytes.bytes + held->frames[i].offset, held->frames[i].size);
     held_drop(held);
 }
 
@@ -85,5 +74,5 @@ void
 held_drop(struct held *held)
 {
     held->count = 0;
-    held->size = 0;
+    held->bytes.end = 0;
 }

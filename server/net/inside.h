@@ -233,6 +233,8 @@ bool scrub_open(struct net *net); /* false without memory */
 void scrub_close(struct net *net);
 
 /* --- connection.c --- */
+/* Room for so many more bytes at the buffer's end. False without memory. */
+bool net_buffer_reserve(struct net_buffer *buffer, size_t more);
 struct connection *connection_open(struct net *net, int fd, bool counted);
 /* Read frames out of the input and take their requests, until the input ends or the output is over its limit. */
 void connection_take(struct connection *connection);

@@ -4,9 +4,8 @@
  * One thread, libevent's plain events. A turn: every ready socket is read and its frames are checked and decoded;
  * commands go into one batch, queries wait; the batch is committed; the queries are answered on the state after it;
  * every token and receipt of the turn is proved by one signature; then every reply leaves. So no reply shows what is
- * not on the disk, and a turn costs one commit however many asked. While a batch of some size is on its
- * way to the disk, its replies are written, to leave once it is there (held.c), and what the next turn will carry out is
- * read. */
+ * not on the disk, and a turn costs one commit however many asked. While a batch of some size is on its way to the disk,
+ * its replies are written, to leave once it is there (held.c), and what the next turn will carry out is read. */
 #ifndef NET_H
 #define NET_H
 

@@ -381,7 +381,6 @@ void
 sweep_collect(struct store *store, struct disk_meta *meta, uint64_t most, struct bytes *rows, struct sweep_slice *slice)
 {
     struct sweep *sweep = &store->disk->sweep;
-    int error;
 
     *slice = (struct sweep_slice){.table = sweep->table, .at = sweep->at};
     rows->size = 0;

@@ -35,7 +35,7 @@ struct table_near {
 };
 struct table {
     const struct table_kind *kind;
-    /* Sparse: store_mix(key) -> slot + 1. Dense: store_mix(key / 64) -> struct table_page *. */
+    /* Sparse: store_mix(key) -> slot + 1. Dense: store_mix(key / keys of a page) -> struct table_page *. */
     struct map map;
     uint64_t page_count;
     struct table_near *near;
